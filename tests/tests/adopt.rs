@@ -324,10 +324,10 @@ fn a_store_of_somebody_else_or_that_others_can_write_is_refused_with_the_cure() 
     fs::set_permissions(&store, Permissions::from_mode(0o777)).unwrap();
     refused(&["BKS-R074", "chmod 700"]);
     fs::set_permissions(&store, Permissions::from_mode(0o700)).unwrap();
-    fs::rename(store.join("bell"), world.path().join("bell")).unwrap();
-    std::os::unix::fs::symlink(world.path().join("bell"), store.join("bell")).unwrap();
-    refused(&["BKS-R075", "bell"]);
-    fs::remove_file(store.join("bell")).unwrap();
+    fs::rename(store.join("wakeup"), world.path().join("wakeup")).unwrap();
+    std::os::unix::fs::symlink(world.path().join("wakeup"), store.join("wakeup")).unwrap();
+    refused(&["BKS-R075", "wakeup"]);
+    fs::remove_file(store.join("wakeup")).unwrap();
     if rustix::process::geteuid().is_root() {
         std::os::unix::fs::chown(&store, Some(65_534), None).unwrap();
         refused(&["BKS-R073", "--store"]);

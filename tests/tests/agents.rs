@@ -535,7 +535,7 @@ fn a_limit_parks_the_step_until_its_end_by_the_wall_clock() {
                 store.verdict(run, said).await.unwrap();
             }
         };
-        let (end, ()) = tokio::join!(owner.drive(run, ClaimMode::Fair, &switch), waits);
+        let (end, ()) = tokio::join!(owner.drive(run, ClaimMode::IfFree, &switch), waits);
         end.expect("the run ends");
         let record = store.view(run).await.unwrap().record;
         let step = record.step(&"fix".parse().unwrap()).unwrap();

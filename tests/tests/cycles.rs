@@ -96,10 +96,10 @@ fn each_line_of_logs_has_the_time_of_its_first_byte_and_a_blank_where_none_is_kn
         std::fs::write(place, records.concat()).expect("it can be written");
     };
     // The second byte of `bcd` came later, and the last line still later.
-    times("rounds~1/code/1", &[record(0, 3), record(40, 6), record(90, 7)]);
-    times("rounds~2/code/1", &[record(100, 2), record(140, 6)[..9].to_vec()]);
+    times("rounds~1,code/1", &[record(0, 3), record(40, 6), record(90, 7)]);
+    times("rounds~2,code/1", &[record(100, 2), record(140, 6)[..9].to_vec()]);
     // The second record takes bytes back, and the third speaks of bytes that nobody wrote.
-    times("rounds~3/code/1", &[record(200, 2), record(240, 1), record(290, 1_000)]);
+    times("rounds~3,code/1", &[record(200, 2), record(240, 1), record(290, 1_000)]);
     std::fs::remove_file(world.path().join(format!(".backstay/runs/{run}/twice/2/times"))).unwrap();
     let logs = |arguments: &[&str]| {
         let words = [&["logs", "@last", "--timestamps"], arguments].concat();

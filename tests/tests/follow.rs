@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use backstay_engine::record::RunStatus;
-use backstay_log::{AppendError, Authority, Batch, NewEvent, Part, StoreError};
+use backstay_log::{AppendError, Authority, Batch, NewEvent, StoreError, TopicAppend};
 use backstay_model::{Kind, Payload, Scope, Topic};
 use backstay_tests::{World, all, block_on};
 
@@ -156,10 +156,10 @@ fn fill_the_log(world: &World) {
             trace: None,
         };
         loop {
-            let part = Part::new(topic.clone(), Authority::Own, vec![event.clone()]);
+            let part = TopicAppend::new(topic.clone(), Authority::Exclusive, vec![event.clone()]);
             match store.log().submit(Batch::of(part)).await {
                 Ok(_) => {}
-                Err(AppendError::Store(StoreError::DiskFull { .. })) => return,
+                Err(AppendError::Store(StoreError::OutOfSpace { .. })) => return,
                 Err(other) => panic!("{other}"),
             }
         }

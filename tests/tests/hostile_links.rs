@@ -34,7 +34,7 @@ const FILES: [&str; 15] = [
     "turn.lock",
     "writer.lock",
     "store.lock",
-    "bell",
+    "wakeup",
     "ballast",
     "up.lock",
     "up.log",

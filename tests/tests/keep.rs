@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use backstay_engine::record::RunStatus;
-use backstay_log::{Authority, Batch, NewEvent, Part, TopicFilter};
+use backstay_log::{Authority, Batch, NewEvent, TopicAppend, TopicFilter};
 use backstay_model::event::{InputEvent, ResumeRequested};
 use backstay_model::{Payload, RunId, Scope, Topic};
 use backstay_runtime::{Kept, StopSwitch, Store};
@@ -107,7 +107,7 @@ fn a_row_that_nobody_understands_hides_no_run() {
         let input = InputEvent::from(ResumeRequested { by: actor(), now: false });
         let payload = input.encode().expect("events have a JSON form");
         let event = NewEvent { kind: input.kind(), scope: Scope::root(), payload, trace: None };
-        let mut part = Part::new(Topic::run(odd), Authority::Anybody, vec![event]);
+        let mut part = TopicAppend::new(Topic::run(odd), Authority::Input, vec![event]);
         let row = store.log().topic(&Topic::run(odd)).await.expect("it can be read").expect("it is there");
         let mut index = row.index.expect("a run has a row");
         index.summary = Payload::encode(&["of another version"]).expect("JSON");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::mpsc;
 
 use backstay_engine::record::{RunStatus, StepStage};
-use backstay_log::{Authority, Batch, ClaimMode, NewEvent, Part, TopicFilter};
+use backstay_log::{Authority, Batch, ClaimMode, NewEvent, TopicAppend, TopicFilter};
 use backstay_model::event::{
     Event, FactEvent, InputEvent, Reopened, ResumeRequested, Settled, SuspendReason, SuspendRequested,
 };
@@ -38,15 +38,15 @@ fn l20_inputs_never_refuse_the_owner_and_each_has_one_verdict() {
             let input = NewEvent { kind: input.kind(), scope: Scope::root(), payload, trace: None };
             let mut said = Vec::new();
             for _ in 0..INPUTS {
-                let part = Part::new(Topic::run(run), Authority::Anybody, vec![input.clone()]);
-                said.push(store.log().submit(Batch::of(part)).await.expect("it is taken").parts[0].first);
+                let part = TopicAppend::new(Topic::run(run), Authority::Input, vec![input.clone()]);
+                said.push(store.log().submit(Batch::of(part)).await.expect("it is taken").topics[0].first);
             }
             tokio::task::spawn_blocking(move || go.iter().for_each(backstay_tests::Gate::open))
                 .await
                 .unwrap();
             said
         };
-        let (end, said) = tokio::join!(owner.drive(run, ClaimMode::Fair, &switch), said);
+        let (end, said) = tokio::join!(owner.drive(run, ClaimMode::IfFree, &switch), said);
         assert_eq!(end.expect("the owner was never refused"), DriveEnd::Ended(RunStatus::Completed));
         let mut verdicts: BTreeMap<Seq, usize> = BTreeMap::new();
         for recorded in events(&store, run).await {
@@ -90,7 +90,7 @@ fn s18_sinks_get_every_event_in_order_and_a_failing_one_disturbs_nobody() {
         let (told, heard) = mpsc::channel();
         owner.add_sink(Failing).expect("a thread");
         owner.add_sink(Telling(told)).expect("a thread");
-        let end = owner.drive(run, ClaimMode::Fair, &StopSwitch::default()).await.expect("it ends");
+        let end = owner.drive(run, ClaimMode::IfFree, &StopSwitch::default()).await.expect("it ends");
         assert_eq!(end, DriveEnd::Ended(RunStatus::Completed));
         drop(owner);
         let all: Vec<Seq> = events(&store, run).await.iter().map(|recorded| recorded.seq).collect();
@@ -134,13 +134,13 @@ fn s18_a_slow_sink_slows_nobody_and_reads_on_from_the_log() {
             let payload = input.encode().expect("events have a JSON form");
             let input = NewEvent { kind: input.kind(), scope: Scope::root(), payload, trace: None };
             for _ in 0..INPUTS_BEHIND / 500 {
-                let part = Part::new(Topic::run(run), Authority::Anybody, vec![input.clone(); 500]);
+                let part = TopicAppend::new(Topic::run(run), Authority::Input, vec![input.clone(); 500]);
                 store.log().submit(Batch::of(part)).await.expect("it is taken");
             }
             tokio::task::spawn_blocking(move || open_gate.open()).await.unwrap();
         };
         let switch = StopSwitch::default();
-        let (end, ()) = tokio::join!(owner.drive(run, ClaimMode::Fair, &switch), say);
+        let (end, ()) = tokio::join!(owner.drive(run, ClaimMode::IfFree, &switch), say);
         assert_eq!(end.expect("nobody waited"), DriveEnd::Ended(RunStatus::Completed));
         assert_eq!(heard.try_iter().count(), 0, "the sink has taken nothing yet");
         go.send(()).expect("the sink waits");
@@ -165,14 +165,14 @@ fn s18_the_sinks_of_a_later_owner_get_what_was_said_while_nobody_owned_the_run()
         store.say(run, suspend).await.expect("it holds once an owner comes");
         let switch = StopSwitch::default();
         let first = owner(&store).await;
-        let end = first.drive(run, ClaimMode::Fair, &switch).await.expect("it stands still");
+        let end = first.drive(run, ClaimMode::IfFree, &switch).await.expect("it stands still");
         assert_eq!(end, DriveEnd::Suspended);
         let parked = store.machine(run).await.expect("it can be folded").head();
         store.say(run, ResumeRequested { by: actor(), now: false }).await.expect("it can be resumed");
         let mut second = owner(&store).await;
         let (told, heard) = mpsc::channel();
         second.add_sink(Telling(told)).expect("a thread");
-        let end = second.drive(run, ClaimMode::Fair, &switch).await.expect("it ends");
+        let end = second.drive(run, ClaimMode::IfFree, &switch).await.expect("it ends");
         assert_eq!(end, DriveEnd::Ended(RunStatus::Completed));
         drop(second);
         let all = events(&store, run).await.into_iter().map(|recorded| recorded.seq);
@@ -195,13 +195,13 @@ fn index_rows_say_what_the_fold_says_at_every_rest() {
         };
         let owner = owner(&store).await;
         let switch = StopSwitch::default();
-        let end = owner.drive(run, ClaimMode::Fair, &switch).await.expect("it ends");
+        let end = owner.drive(run, ClaimMode::IfFree, &switch).await.expect("it ends");
         assert_eq!(end, DriveEnd::Ended(RunStatus::Failed));
         agree("failed").await;
         world.write("mended", "");
         let again = InputEvent::from(Reopened { by: actor(), from: None, skip: None, plan: None });
         store.say(run, again).await.expect("a failed run can be tried again");
-        let end = owner.drive(run, ClaimMode::Fair, &switch).await.expect("it ends");
+        let end = owner.drive(run, ClaimMode::IfFree, &switch).await.expect("it ends");
         assert_eq!(end, DriveEnd::Ended(RunStatus::Completed));
         agree("completed").await;
         assert_eq!(
@@ -222,14 +222,15 @@ fn a_drive_that_cannot_go_on_gives_its_run_up_at_once() {
         let switch = StopSwitch::default();
         let (first, second) = (owner(&store).await, owner(&store).await);
         for owner in [&first, &second] {
-            let error = owner.drive(run, ClaimMode::Fair, &switch).await.expect_err("nothing can be started");
+            let error =
+                owner.drive(run, ClaimMode::IfFree, &switch).await.expect_err("nothing can be started");
             assert!(
                 matches!(error, DriveError::Damaged { .. }),
                 "the first owner lives and holds nothing: {error}"
             );
         }
         std::fs::remove_file(world.path().join(".backstay/runs")).expect("it is a file");
-        let end = second.drive(run, ClaimMode::Fair, &switch).await.expect("it goes on");
+        let end = second.drive(run, ClaimMode::IfFree, &switch).await.expect("it goes on");
         assert_eq!(end, DriveEnd::Ended(RunStatus::Completed));
     });
 }
@@ -246,17 +247,17 @@ fn one_owner_drives_a_run_once_at_a_time() {
         let switch = StopSwitch::default();
         let second = async {
             tokio::task::spawn_blocking(move || assert_eq!(up.wait(), "up\n")).await.unwrap();
-            let refused = owner.drive(run, ClaimMode::Fair, &switch).await;
+            let refused = owner.drive(run, ClaimMode::IfFree, &switch).await;
             tokio::task::spawn_blocking(move || go.open()).await.unwrap();
             refused
         };
-        let (first, second) = tokio::join!(owner.drive(run, ClaimMode::Fair, &switch), second);
+        let (first, second) = tokio::join!(owner.drive(run, ClaimMode::IfFree, &switch), second);
         assert!(matches!(second, Err(DriveError::DrivenHere { .. })), "{second:?}");
         assert_eq!(first.expect("it ends"), DriveEnd::Ended(RunStatus::Completed));
         let machine = store.machine(run).await.expect("it can be folded");
         assert_eq!(machine.epoch().0, 1, "the second took nothing");
         // It is over, so the run could be driven again.
-        let again = owner.drive(run, ClaimMode::Fair, &switch).await;
+        let again = owner.drive(run, ClaimMode::IfFree, &switch).await;
         assert_eq!(again.expect("it has ended"), DriveEnd::Ended(RunStatus::Completed));
     });
 }
@@ -301,13 +302,13 @@ steps:
             assert!(rows[0].summary.why.as_ref().is_some_and(|why| why.starts_with("bad is stuck: ")));
             tokio::task::spawn_blocking(move || go.open()).await.unwrap();
         };
-        let (end, ()) = tokio::join!(owner.drive(run, ClaimMode::Fair, &switch), look);
+        let (end, ()) = tokio::join!(owner.drive(run, ClaimMode::IfFree, &switch), look);
         assert!(matches!(end, Err(DriveError::Damaged { .. })), "{end:?}");
         assert_eq!(world.read("ran"), "next\n", "what works beside it goes on to its end");
         let row = &store.runs(TopicFilter::default()).await.expect("the runs can be listed")[0];
         assert!(row.is_without_owner(), "nobody says that it works");
         std::fs::remove_file(folder.join("bad")).expect("it is a file");
-        let end = owner.drive(run, ClaimMode::Fair, &switch).await.expect("it goes on");
+        let end = owner.drive(run, ClaimMode::IfFree, &switch).await.expect("it goes on");
         assert_eq!(end, DriveEnd::Ended(RunStatus::Completed));
         assert_eq!(world.read("ran"), "next\nbad\n");
     });
@@ -335,7 +336,7 @@ fn an_owner_that_keeps_gives_its_runs_up_before_it_stops() {
         let second = owner(&store).await;
         let switch = StopSwitch::default();
         let open_gate = async { tokio::task::spawn_blocking(move || go.open()).await.unwrap() };
-        let (end, ()) = tokio::join!(second.drive(run, ClaimMode::Fair, &switch), open_gate);
+        let (end, ()) = tokio::join!(second.drive(run, ClaimMode::IfFree, &switch), open_gate);
         assert_eq!(end.expect("it goes on"), DriveEnd::Ended(RunStatus::Completed));
         let view = store.view(run).await.expect("the run can be read");
         assert_eq!(view.record.steps[0].attempts.len(), 1, "the agent was found again");
@@ -355,7 +356,7 @@ fn a_living_owner_takes_the_ballast_in_again_once_there_is_room() {
         give_back();
         let run =
             request(&store, &world, "backstay: 1\nname: one\nsteps:\n  - {id: one, run: 'true'}\n").await;
-        let end = owner.drive(run, ClaimMode::Fair, &switch).await;
+        let end = owner.drive(run, ClaimMode::IfFree, &switch).await;
         assert_eq!(end.expect("it is driven"), DriveEnd::Ended(RunStatus::Completed));
         give_back();
         owner.keep(Kept::All, &switch).await.expect("there is nothing to do");

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use backstay_log::care::{Names, Secret};
+use backstay_log::maintenance::{JsonText, Secret};
 use backstay_log::{ScrubError, TopicFilter};
 use backstay_model::{Coded, Digest, Timestamp};
 use backstay_runtime::care::{self, StoreScrubError};
@@ -148,7 +148,8 @@ fn tried(store: &Utf8Path, secret: &Secret, word: &str) -> Result<(), String> {
             let left: Vec<_> = scrubbed.left.iter().filter(|path| !is_fine(path)).collect();
             assert!(left.is_empty(), "`{word}` is still in {left:?}");
             for (g, _, payload) in events(store) {
-                let is_clean = secret.blank_whole(&mut payload.clone().into_bytes(), Names::Ours) == Ok(0);
+                let is_clean =
+                    secret.mask_json(&mut payload.clone().into_bytes(), JsonText::Internal) == Ok(0);
                 assert!(is_clean, "`{word}` is still in the event at {g}: {payload}");
             }
             Ok(())

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use backstay_engine::record::RunStatus;
 use backstay_log::crash::CRASH_POINT_VARIABLE;
+use backstay_log::prelude::*;
 use backstay_log::{
-    Authority, Batch, CursorError, Direction, Log, NewEvent, OpenOptions, Part, ReadError, SqliteLog,
+    Authority, Batch, CursorError, Direction, NewEvent, OpenOptions, ReadError, SqliteLog, TopicAppend,
 };
 use backstay_model::{Kind, Payload, Recorded, Scope, Seq, Topic};
 use backstay_tests::folder::{contents, copy_folder, files, listing, said};
@@ -306,13 +307,13 @@ fn l7_a_backup_under_full_load_is_one_moment_with_everything_acknowledged_before
                     let events = vec![noted(&format!("{writer}.{number}")), noted("and more")];
                     // Both topics of a batch, or none.
                     let parts = [format!("w{writer}"), format!("pair{writer}")]
-                        .map(|name| Part::new(topic(&name), Authority::Own, events.clone()));
+                        .map(|name| TopicAppend::new(topic(&name), Authority::Exclusive, events.clone()));
                     let batch = Batch {
-                        parts: parts.into(),
-                        ..Batch::of(Part::new(topic("x"), Authority::Own, Vec::new()))
+                        appends: parts.into(),
+                        ..Batch::of(TopicAppend::new(topic("x"), Authority::Exclusive, Vec::new()))
                     };
                     let appended = log.submit(batch).wait().expect("it is appended");
-                    acknowledged[writer].store(appended.parts[0].last.0, Ordering::SeqCst);
+                    acknowledged[writer].store(appended.topics[0].last.0, Ordering::SeqCst);
                 }
             })
         })
@@ -357,7 +358,7 @@ fn l12_a_cursor_of_the_original_behind_the_backup_is_lost_in_the_copy() {
     let world = world();
     let log = open(&world.path().join(".backstay"));
     let append = |log: &SqliteLog, text: &str| {
-        let part = Part::new(topic("a"), Authority::Own, vec![noted(text)]);
+        let part = TopicAppend::new(topic("a"), Authority::Exclusive, vec![noted(text)]);
         log.submit(Batch::of(part)).wait().expect("it is appended");
     };
     append(&log, "before");

@@ -47,7 +47,7 @@ impl Run {
     /// # Errors
     /// As [`drive`](Run::drive).
     pub async fn drive_until(&self, switch: &StopSwitch) -> Result<RunRest, Error> {
-        Ok(self.backstay.owner().await?.drive(self.id, ClaimMode::Fair, switch).await?.into())
+        Ok(self.backstay.owner().await?.drive(self.id, ClaimMode::IfFree, switch).await?.into())
     }
 
     /// The same, and takes the run from a process that hangs, or from a machine that is gone.
@@ -199,7 +199,7 @@ impl Message {
         let input = match self.append().await {
             Ok(input) => input,
             // What would be refused is not appended; the answer is the same.
-            Err(Error::Say(SayError::Refused(rejection))) => return Ok(rejection.verdict()),
+            Err(Error::Say(SayError::Refused { rejection, .. })) => return Ok(rejection.verdict()),
             Err(error) => return Err(error),
         };
         Ok(run.backstay.owner().await?.verdict(run.id, input).await?)

@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 
 use backstay_exec::Umask;
 use backstay_files::Dir;
-use backstay_log::care::refuse_damage;
-use backstay_log::{LookError, TopicFilter};
+use backstay_log::maintenance::refuse_damage;
+use backstay_log::{InspectError, TopicFilter};
 use backstay_model::event::Actor;
 use backstay_model::{RunId, Timestamp};
 use backstay_runtime::{
@@ -177,7 +177,7 @@ impl Context {
         }
         if folder.join(STORE_LOCK).exists() {
             // It was a store, and its database is gone: that says more than what else is in it.
-            refuse_damage(folder.as_std_path()).map_err(LookError::from).map_err(StoreOpenError::from)?;
+            refuse_damage(folder.as_std_path()).map_err(InspectError::from).map_err(StoreOpenError::from)?;
         }
         match other_things(folder).map_err(StoreOpenError::from)? {
             Some(name) => Err(StoreOpenError::OtherThings { folder: folder.to_owned(), name }.into()),

@@ -1,7 +1,7 @@
 //! What can go wrong on the command line, each with a code and the way out.
 
 use backstay_exec::SpoolError;
-use backstay_log::{CursorError, LookError, ReadError};
+use backstay_log::{CursorError, InspectError, ReadError};
 use backstay_model::event::Verdict;
 use backstay_model::{Code, Coded, InvalidPayload};
 use backstay_runtime::care::{BackupError, RestoreError, StoreScrubError};
@@ -58,7 +58,7 @@ pub(crate) enum CliError {
     #[error("stdin cannot be read")]
     Input(#[source] std::io::Error),
     #[error(transparent)]
-    Look(#[from] LookError),
+    Look(#[from] InspectError),
     #[error(transparent)]
     Backup(#[from] BackupError),
     #[error(transparent)]

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use backstay_engine::record::RunStatus;
-use backstay_log::{LookError, OpenError, has_no_room};
+use backstay_log::{InspectError, OpenError, is_out_of_space};
 use backstay_runtime::care::{AdoptError, BackupError, RestoreError, StoreScrubError};
 use backstay_runtime::{DriveEnd, DriveError, RunError, StoreOpenError};
 
@@ -96,7 +96,7 @@ pub(crate) fn of_error(error: &CliError) -> Exit {
         | CliError::Registry(_)
         | CliError::Run(_)
         | CliError::Say(_)
-            if has_no_room(error) =>
+            if is_out_of_space(error) =>
         {
             Exit::Suspended
         }
@@ -150,7 +150,7 @@ pub(crate) fn of_error(error: &CliError) -> Exit {
             | StoreOpenError::NotAdopted { .. }
             | StoreOpenError::Registry(_)
             | StoreOpenError::Adopt(AdoptError::Private(_))
-            | StoreOpenError::Look(LookError::Open(
+            | StoreOpenError::Look(InspectError::Open(
                 OpenError::Missing { .. }
                 | OpenError::NotAStore { .. }
                 | OpenError::NewerStore { .. }
@@ -165,7 +165,7 @@ pub(crate) fn of_error(error: &CliError) -> Exit {
             | OpenError::DevelopmentStore { .. }
             | OpenError::NetworkFileSystem { .. },
         ))
-        | CliError::Look(LookError::Open(
+        | CliError::Look(InspectError::Open(
             OpenError::Missing { .. }
             | OpenError::NotAStore { .. }
             | OpenError::NewerStore { .. }
@@ -184,9 +184,9 @@ pub(crate) fn of_error(error: &CliError) -> Exit {
         | CliError::NotUtf8 { .. }
         | CliError::PathName { .. }
         | CliError::ReadFile { .. } => Exit::Usage,
-        CliError::Drive(DriveError::OwnedElsewhere { .. } | DriveError::Fenced { .. }) => {
-            Exit::OwnedElsewhere
-        }
+        CliError::Drive(
+            DriveError::OwnedElsewhere { .. } | DriveError::Fenced { .. } | DriveError::OwnerLost { .. },
+        ) => Exit::OwnedElsewhere,
         CliError::OutputClosed => Exit::Completed,
         CliError::Drive(_)
         | CliError::Store(

@@ -337,7 +337,7 @@ pub(crate) async fn work_or_watch(
     run: RunId,
     look: Look,
 ) -> Result<Exit, CliError> {
-    match work(context, store, run, ClaimMode::Fair, look).await {
+    match work(context, store, run, ClaimMode::IfFree, look).await {
         Err(CliError::Drive(DriveError::OwnedElsewhere { owner, .. })) => {
             let pid = owner.identity.pid;
             output::note(&format!("process {pid} took it and works on it; Ctrl-C ends this view only"));

@@ -57,7 +57,7 @@ pub enum Rejection {
     #[error("the step that asks is not at work")]
     AskerNotAtWork,
     /// Nothing is to be done anew.
-    #[error("every step succeeded: name the step to begin from")]
+    #[error("every step succeeded")]
     NothingToRetry,
     /// There is no such question.
     #[error("there is no question {question}")]

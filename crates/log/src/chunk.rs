@@ -1,4 +1,4 @@
-//! Chunks: what is handed out together, shared by all who get it.
+//! Chunks: deliveries that are handed out together and shared by all subscribers.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -7,20 +7,19 @@ use backstay_model::{Position, Seq};
 
 use crate::subscribe::SharedDelivery;
 
-/// What an event costs beside its payload, about.
+/// About the bytes of an event without its payload.
 const EVENT_BYTES: usize = 256;
 
-/// Deliveries of one topic that came together: events of one commit, or of one page. It can be read like a slice, and a copy
-/// of it is cheap: all who get it share it.
+/// Deliveries of one topic that came together: those of one commit or of one page. It reads like a slice, and its clones share it.
 #[derive(Clone, Debug)]
 pub struct Chunk {
-    all: Arc<All>,
-    /// Those before are not of this chunk.
+    shared: Arc<SharedItems>,
+    /// Items before this index are not part of the chunk.
     from: usize,
 }
 
 #[derive(Debug)]
-struct All {
+struct SharedItems {
     items: Box<[SharedDelivery]>,
     bytes: usize,
 }
@@ -28,30 +27,30 @@ struct All {
 impl Chunk {
     pub(crate) fn new(items: Vec<SharedDelivery>) -> Chunk {
         let bytes = items.iter().map(cost).sum();
-        Chunk { all: Arc::new(All { items: items.into(), bytes }), from: 0 }
+        Chunk { shared: Arc::new(SharedItems { items: items.into(), bytes }), from: 0 }
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.all.bytes
+        self.shared.bytes
     }
 
-    /// The position of its last item.
+    /// Returns the position of its last item.
     pub(crate) fn last_g(&self) -> Position {
         self.last().map_or(Position(0), SharedDelivery::g)
     }
 
-    /// What of it is behind `looked`.
-    pub(crate) fn behind(&self, looked: Position) -> Chunk {
-        let skipped = self.partition_point(|item| item.g() <= looked);
-        Chunk { all: Arc::clone(&self.all), from: self.from + skipped }
+    /// Returns its items after `position`.
+    pub(crate) fn after(&self, position: Position) -> Chunk {
+        let skipped = self.partition_point(|item| item.g() <= position);
+        Chunk { shared: Arc::clone(&self.shared), from: self.from + skipped }
     }
 
-    /// The numbers of its first and last event, if it has any.
+    /// Returns the numbers of its first and last event, if it has any.
     pub(crate) fn numbers(&self) -> Option<(Seq, Seq)> {
         Some((self.iter().find_map(number)?, self.iter().rev().find_map(number)?))
     }
 
-    /// Its first item, which is not of it any more then.
+    /// Removes and returns its first item.
     pub(crate) fn take_first(&mut self) -> Option<SharedDelivery> {
         let first = self.first().cloned()?;
         self.from += 1;
@@ -63,7 +62,7 @@ impl Deref for Chunk {
     type Target = [SharedDelivery];
 
     fn deref(&self) -> &[SharedDelivery] {
-        &self.all.items[self.from..]
+        &self.shared.items[self.from..]
     }
 }
 

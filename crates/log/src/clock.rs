@@ -1,19 +1,18 @@
-//! Where a store gets its time from.
+//! The clocks of a store.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use backstay_model::{LogId, Timestamp};
 
 use crate::error::{OpenError, StoreError};
 
-/// The two clocks that a store needs. Tests give fixed ones.
+/// The two clocks that a store needs. Tests use fixed ones.
 pub trait Clock: Send + Sync + fmt::Debug {
     /// The wall clock, for the times of events.
     fn now(&self) -> Timestamp;
 
-    /// A clock that never goes back, for watching an owner; its zero is anywhere.
+    /// A clock that never goes back, for watching an owner. Its zero has no meaning.
     fn monotonic(&self) -> Duration;
 }
 
@@ -50,8 +49,8 @@ pub(crate) fn draw_log_id(at: Timestamp) -> Result<LogId, OpenError> {
     let mut bytes = [0_u8; 16];
     getrandom::fill(&mut bytes).map_err(|source| StoreError::Io {
         action: "draw an id from",
-        path: "the system's random numbers".into(),
-        source: Arc::new(source.into()),
+        location: "the system's random numbers".into(),
+        source: source.into(),
     })?;
     Ok(LogId::new(at, u128::from_ne_bytes(bytes)))
 }

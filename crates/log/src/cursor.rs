@@ -1,4 +1,4 @@
-//! Cursors: where a reader stands, as a token that cannot be mistaken for another log's or topic's.
+//! Cursors: a reader's place, as a token that fits only its own log and topic.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,20 +6,20 @@ use std::str::FromStr;
 use backstay_model::{LogId, Position, Seq, Topic};
 use serde::{Deserialize, Serialize};
 
-/// What a cursor's text begins with; it names the version of the text form.
+/// The first field of a cursor's text: the version of the text form.
 const PREFIX: &str = "cur1";
 /// Hexadecimal digits of the checksum.
 const CHECKSUM_DIGITS: usize = 12;
-/// No text of a cursor is longer: prefix, log, two numbers of 20 digits, a topic of 200, the checksum, five marks.
+/// The greatest length of a cursor's text: prefix, log, two numbers of 20 digits, a topic of 200, checksum, five separators.
 const CHARS_MAX: usize = 320;
 
-/// No store numbers further.
+/// The greatest number and position of a store.
 const NUMBER_MAX: u64 = i64::MAX as u64;
 
-/// Stands right behind one event of one topic of one log.
+/// A place right behind one event of one topic of one log.
 ///
 /// Text form: `cur1~LOG~SEQ~POSITION~TOPIC~CHECKSUM`, where the checksum is the first 12 hexadecimal digits of the BLAKE3
-/// digest of everything before its `~`. Readers hand it back as it is; nothing in it is promised but that it fits its log.
+/// digest of everything before its `~`. Readers hand it back as it is; its content is not for them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Cursor {
@@ -32,13 +32,13 @@ pub struct Cursor {
 /// A cursor cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CursorError {
-    /// The text is no cursor, or a damaged one.
+    /// The text is not a cursor, or is damaged.
     #[error("`{text}` is not a cursor")]
     Malformed {
         /// The first characters of what was read.
         text: String,
     },
-    /// It is a cursor of another log.
+    /// The cursor is of another log.
     #[error("the cursor is of the log {found}, this is {expected}")]
     WrongLog {
         /// The log that was asked.
@@ -46,7 +46,7 @@ pub enum CursorError {
         /// The cursor's log.
         found: LogId,
     },
-    /// It is a cursor of another topic.
+    /// The cursor is of another topic.
     #[error("the cursor is of the topic {found}, not of {expected}")]
     WrongTopic {
         /// The topic that was asked for.
@@ -54,7 +54,7 @@ pub enum CursorError {
         /// The cursor's topic.
         found: Topic,
     },
-    /// It stands behind an event that does not exist yet.
+    /// The cursor stands behind an event that does not exist yet.
     #[error("the cursor stands at {seq}, but {topic} ends at {head}")]
     Ahead {
         /// The topic.
@@ -64,7 +64,7 @@ pub enum CursorError {
         /// Where the topic ends.
         head: Seq,
     },
-    /// It stands behind an event that this log once had, and lost with the power or by a restore.
+    /// The cursor stands behind an event that an earlier incarnation of the log lost.
     #[error("the cursor stands at {seq} of {topic}, which was lost; the topic ends at {head}")]
     Lost {
         /// The topic.
@@ -101,7 +101,7 @@ impl Cursor {
         self.g
     }
 
-    /// Tells whether the cursor is one of `topic` in the log `log`. Touches no store.
+    /// Checks that the cursor is of `topic` in the log `log`. Touches no store.
     ///
     /// # Errors
     /// [`CursorError::WrongLog`] or [`CursorError::WrongTopic`].

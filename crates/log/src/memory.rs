@@ -1,41 +1,43 @@
-//! The store that forgets with its process: for tests, dry runs and embedders that want no file.
+//! The store in memory: for tests, dry runs and embedders without a file.
 
 mod guard;
 mod log;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use backstay_model::event::{ClaimReason, FactEvent, OwnerChanged};
 use backstay_model::limits::PAGE_EVENTS_MAX;
 use backstay_model::{
-    Digest, Gap, LiveEvent, LogId, OwnerId, Position, Recorded, Scope, Seq, Timestamp, Topic,
+    Digest, Epoch, Gap, LiveEvent, LogId, OwnerId, Position, Recorded, Scope, Seq, Timestamp, Topic,
 };
+use guard::Proof;
 use tokio::sync::watch;
 
+use crate::admission::{Standing, TopicState, body_digest, check_batch, check_event};
 use crate::blobs::BlobStore;
 use crate::clock::{Clock, SystemClock};
 use crate::contract::{
-    Afterwards, Appended, AppendedPart, Authority, Batch, ClaimMode, Claimed, Direction, EntryIndex,
-    KeptFold, NewEvent, OwnerIdentity, OwnerView, Page, Part, Pending, TopicFilter, TopicIndex, TopicRow,
+    Appended, AppendedTopic, Authority, Batch, ClaimMode, Claimed, Direction, EntryIndex, EntryKind,
+    FoldSnapshot, LogFuture, NewEvent, OwnerIdentity, OwnerState, OwnerView, Page, TopicAppend, TopicFilter,
+    TopicIndex, TopicRow, TopicTransition,
 };
 use crate::cursor::{Cursor, CursorError};
 use crate::error::{AppendError, ClaimError, OpenError, ReadError, StoreError};
-use crate::judge::{Standing, TopicState, body_digest, check_event, check_shape};
 use crate::subscribe::{LivePage, Source};
 
 /// A log in memory. Its clones are handles on the same log.
 ///
-/// Owners live in one process here, so an owner that holds its proof is never silent: a patient claim of its topic
-/// fails at once.
+/// All owners live in one process, so an owner that holds its proof is never silent: `WaitUntilFree` fails at once. Positions and
+/// epochs have gaps, as those of a database's sequences have: who computes with them is found out here.
 #[derive(Clone, Debug)]
 pub struct MemoryLog(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
     id: LogId,
+    created_at: Timestamp,
     clock: Arc<dyn Clock>,
     blobs: BlobStore,
     state: Mutex<State>,
@@ -45,17 +47,19 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     g: Position,
+    /// The readable horizon, where it lags behind `g`.
+    lagging: Option<Position>,
     topics: HashMap<Topic, MemoryTopic>,
     by_position: BTreeMap<Position, (Topic, Seq)>,
     keys: HashMap<(Topic, String), (Digest, Appended)>,
-    entries: BTreeMap<(String, String, Topic), EntryIndex>,
+    entries: BTreeMap<(EntryKind, String, Topic), EntryIndex>,
     owners: HashMap<OwnerId, MemoryOwner>,
 }
 
 #[derive(Debug)]
 struct MemoryOwner {
     identity: OwnerIdentity,
-    alive: Arc<AtomicBool>,
+    proof: Arc<Proof>,
     registered_at: Timestamp,
 }
 
@@ -66,14 +70,14 @@ struct MemoryTopic {
     live: BTreeMap<Position, LiveEvent>,
     index: Option<TopicIndex>,
     wake_at: Option<Timestamp>,
-    /// By name.
-    folds: HashMap<String, KeptFold>,
-    /// How many topics were made before it.
+    /// Snapshots of folds, by name.
+    folds: HashMap<String, FoldSnapshot>,
+    /// The number of topics that were made before it.
     nth: usize,
 }
 
 impl MemoryLog {
-    /// An empty log with the clocks of this machine.
+    /// Returns an empty log with the clocks of this machine.
     ///
     /// # Errors
     /// [`OpenError`] if the system gives no random bytes for its id.
@@ -81,22 +85,63 @@ impl MemoryLog {
         MemoryLog::with_clock(Arc::new(SystemClock::default()))
     }
 
-    /// An empty log with `clock`.
+    /// Returns an empty log with `clock`.
     ///
     /// # Errors
     /// [`OpenError`] if the system gives no random bytes for its id.
     pub fn with_clock(clock: Arc<dyn Clock>) -> Result<MemoryLog, OpenError> {
-        let id = crate::clock::draw_log_id(clock.now())?;
+        let created_at = clock.now();
+        let id = crate::clock::draw_log_id(created_at)?;
         let state = Mutex::new(State::default());
         let newest = watch::Sender::new(Position(0));
-        Ok(MemoryLog(Arc::new(Shared { id, clock, blobs: BlobStore::in_memory(), state, newest })))
+        Ok(MemoryLog(Arc::new(Shared {
+            id,
+            created_at,
+            clock,
+            blobs: BlobStore::in_memory(),
+            state,
+            newest,
+        })))
     }
 
-    /// The blobs that belong to this log.
+    /// The same with a readable horizon that lags: it moves only when somebody reads by position or waits for it, after the
+    /// answer. For tests of those who read by position.
+    ///
+    /// # Errors
+    /// [`OpenError`] if the system gives no random bytes for its id.
+    pub fn with_lagging_horizon(clock: Arc<dyn Clock>) -> Result<MemoryLog, OpenError> {
+        let log = MemoryLog::with_clock(clock)?;
+        log.0.lock().lagging = Some(Position(0));
+        Ok(log)
+    }
+
+    /// Ends the session of `owner`, as a database ends that of a client that it cannot reach: its guard is lost from now on,
+    /// and its topics can be claimed. For tests of owners.
+    pub fn end_session(&self, owner: OwnerId) {
+        if let Some(MemoryOwner { proof, .. }) = self.0.lock().owners.get(&owner) {
+            proof.end_session();
+        }
+    }
+
+    /// Returns the blobs of this log.
     #[must_use]
     pub fn blobs(&self) -> &BlobStore {
         &self.0.blobs
     }
+}
+
+/// The greatest distance of two neighbouring positions.
+const POSITION_STEP_MAX: u64 = 1 << 20;
+/// The greatest distance of two neighbouring epochs.
+const EPOCH_STEP_MAX: u64 = 3;
+
+/// Returns a step from 1 to `max`, always the same for one `number`, and without a visible pattern.
+fn step(number: u64, max: u64) -> u64 {
+    1 + (number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) % max
+}
+
+fn next_position(g: Position) -> Position {
+    Position(g.0 + step(g.0, POSITION_STEP_MAX))
 }
 
 impl Shared {
@@ -106,26 +151,26 @@ impl Shared {
     }
 
     fn submit(&self, batch: &Batch) -> Result<Appended, AppendError> {
-        check_shape(batch)?;
+        check_batch(batch)?;
         let mut state = self.lock();
-        let key = batch.key.as_ref().map(|key| (batch.parts[0].topic.clone(), key.clone()));
+        let key = batch.key.as_ref().map(|key| (batch.appends[0].topic.clone(), key.clone()));
         if let Some((known, appended)) = key.as_ref().and_then(|key| state.keys.get(key)) {
             return if *known == body_digest(batch) {
                 Ok(Appended { repeated: true, ..appended.clone() })
             } else {
-                let (topic, key) = key.unwrap_or_else(|| (batch.parts[0].topic.clone(), String::new()));
+                let (topic, key) = key.unwrap_or_else(|| (batch.appends[0].topic.clone(), String::new()));
                 Err(AppendError::KeyConflict { topic, key })
             };
         }
-        for part in &batch.parts {
-            state.topic(&part.topic).judge(part)?;
-            if let Some(topic) = state.topics.get(&part.topic) {
-                topic.refuse_trim(part)?;
+        for append in &batch.appends {
+            state.topic(&append.topic).admit(append)?;
+            if let Some(topic) = state.topics.get(&append.topic) {
+                topic.refuse_trim(append)?;
             }
         }
         let now = self.clock.now();
-        let parts = batch.parts.iter().map(|part| state.write(part, now)).collect();
-        let appended = Appended { parts, g: state.g, repeated: false };
+        let topics = batch.appends.iter().map(|append| state.write(append, now)).collect();
+        let appended = Appended { topics, g: state.g, repeated: false };
         if let Some(key) = key {
             state.keys.insert(key, (body_digest(batch), appended.clone()));
         }
@@ -139,7 +184,7 @@ impl Shared {
             return;
         }
         let mut state = self.lock();
-        let g = state.g.next();
+        let g = next_position(state.g);
         let now = self.clock.now();
         let Some(found) = state.topics.get_mut(topic) else {
             tracing::debug!(%topic, "a live event of an unknown topic was dropped");
@@ -154,7 +199,8 @@ impl Shared {
 
     fn claim(&self, topic: &Topic, identity: &OwnerIdentity, mode: ClaimMode) -> Result<Claimed, ClaimError> {
         let mut state = self.lock();
-        if !state.owners.get(&identity.owner).is_some_and(|owner| owner.alive.load(Ordering::SeqCst)) {
+        let proof = state.owners.get(&identity.owner).map(|owner| owner.proof.state());
+        if proof != Some(OwnerState::Held) {
             return Err(ClaimError::NotRegistered(identity.owner));
         }
         let found = state.topic(topic);
@@ -166,16 +212,19 @@ impl Shared {
         let owner = state.owner_view(&found);
         let reason = match (owner, mode) {
             (None, _) => ClaimReason::Unowned,
-            (Some(owner), _) if !owner.alive => ClaimReason::OwnerDead,
+            (Some(OwnerView { state: OwnerState::Dead, .. }), _) => ClaimReason::OwnerDead,
+            (Some(OwnerView { state: OwnerState::SessionGone, .. }), _) => ClaimReason::SessionGone,
             (Some(_), ClaimMode::TakeOver) => ClaimReason::TakenOver,
-            (Some(owner), ClaimMode::Fair) => return Err(ClaimError::Owned { topic: topic.clone(), owner }),
+            (Some(owner), ClaimMode::IfFree | ClaimMode::WaitUntilFree) => {
+                return Err(ClaimError::Owned { topic: topic.clone(), owner: Box::new(owner) });
+            }
         };
         let live = state.topics.get(topic).into_iter().flat_map(|topic| topic.live.values());
         let registered_at = found.owner.and_then(|owner| state.owners.get(&owner)).map(|it| it.registered_at);
         let last_sign = live.map(|live| live.at).max().max(registered_at);
         let event = OwnerChanged {
             owner: identity.owner,
-            epoch: found.epoch.next(),
+            epoch: Epoch(found.epoch.0 + step(found.epoch.0, EPOCH_STEP_MAX)),
             host: identity.host.clone(),
             pid: identity.pid,
             reason,
@@ -183,12 +232,13 @@ impl Shared {
             last_sign: found.owner.and(last_sign),
         };
         let changed = FactEvent::from(event.clone());
-        let payload = changed
-            .encode()
-            .map_err(|invalid| StoreError::Corrupt { path: "memory".into(), what: invalid.to_string() })?;
+        let payload = changed.encode().map_err(|invalid| StoreError::Corrupt {
+            location: "memory".into(),
+            what: invalid.to_string(),
+        })?;
         let new = NewEvent { kind: changed.kind(), scope: Scope::root(), payload, trace: None };
-        let part = Part::new(topic.clone(), Authority::Own, vec![new]);
-        let appended = state.write(&part, self.clock.now());
+        let append = TopicAppend::new(topic.clone(), Authority::Exclusive, vec![new]);
+        let appended = state.write(&append, self.clock.now());
         if let Some(topic) = state.topics.get_mut(topic) {
             topic.state.epoch = event.epoch;
             topic.state.owner = Some(event.owner);
@@ -219,20 +269,25 @@ impl Shared {
         let state = self.lock();
         let mut found: Vec<_> = state.topics.iter().filter(|(_, topic)| topic.matches(filter)).collect();
         found.sort_by_key(|(_, topic)| std::cmp::Reverse(topic.nth));
-        let limit = if filter.limit == 0 { usize::MAX } else { filter.limit };
+        let limit = filter.limit.unwrap_or(usize::MAX);
         found.into_iter().take(limit).map(|(name, topic)| state.row(name, topic)).collect()
     }
 }
 
 impl State {
+    /// The readable horizon. Where it lags it moves now, for the next who asks.
+    fn horizon(&mut self) -> Position {
+        let newest = self.g;
+        self.lagging.as_mut().map_or(newest, |horizon| std::mem::replace(horizon, newest))
+    }
+
     fn topic(&self, topic: &Topic) -> TopicState {
         self.topics.get(topic).map(|topic| topic.state.clone()).unwrap_or_default()
     }
 
     fn owner_view(&self, topic: &TopicState) -> Option<OwnerView> {
-        let MemoryOwner { identity, alive, .. } = self.owners.get(&topic.owner?)?;
-        let alive = alive.load(Ordering::SeqCst);
-        Some(OwnerView { identity: identity.clone(), epoch: topic.epoch, alive })
+        let MemoryOwner { identity, proof, .. } = self.owners.get(&topic.owner?)?;
+        Some(OwnerView { identity: identity.clone(), epoch: topic.epoch, state: proof.state() })
     }
 
     fn row(&self, name: &Topic, topic: &MemoryTopic) -> TopicRow {
@@ -246,21 +301,21 @@ impl State {
         }
     }
 
-    fn write(&mut self, part: &Part, now: Timestamp) -> AppendedPart {
+    fn write(&mut self, append: &TopicAppend, now: Timestamp) -> AppendedTopic {
         let mut g = self.g;
         let nth = self.topics.len();
         let new = || MemoryTopic { nth, ..MemoryTopic::default() };
-        let topic = self.topics.entry(part.topic.clone()).or_insert_with(new);
+        let topic = self.topics.entry(append.topic.clone()).or_insert_with(new);
         let at = topic.state.time(now);
         let (before, floor) = (topic.state.head, topic.state.floor);
-        let last = part.events.len();
-        for (index, event) in part.events.iter().enumerate() {
-            g = g.next();
-            let seq = topic.state.number(part.authority, at);
+        let last = append.events.len();
+        for (index, event) in append.events.iter().enumerate() {
+            g = next_position(g);
+            let seq = topic.state.number(append.authority, at);
             let NewEvent { kind, scope, payload, trace } = event.clone();
             let more = index + 1 < last;
             topic.events.push(Recorded {
-                topic: part.topic.clone(),
+                topic: append.topic.clone(),
                 seq,
                 g,
                 at,
@@ -270,58 +325,58 @@ impl State {
                 trace,
                 more,
             });
-            self.by_position.insert(g, (part.topic.clone(), seq));
+            self.by_position.insert(g, (append.topic.clone(), seq));
         }
-        topic.state.conclude(part);
-        topic.live.retain(|_, live| !part.live_done.contains(&live.scope));
-        if let Some(index) = &part.index {
+        topic.state.apply_transition(append);
+        topic.live.retain(|_, live| !append.live_done.contains(&live.scope));
+        if let Some(index) = &append.index {
             topic.wake_at = index.wake_at;
             topic.index = Some(index.clone());
         }
-        if crate::judge::is_input(part.authority) {
+        if crate::admission::is_input(append.authority) {
             topic.wake_at = Some(now);
         }
         let last = topic.state.head;
         for gone in topic.free(floor) {
             self.by_position.remove(&gone.g);
         }
-        if matches!(part.afterwards, Afterwards::Deleted) {
+        if matches!(append.transition, TopicTransition::Deleted) {
             topic.forget();
-            self.entries.retain(|(.., of), _| *of != part.topic);
+            self.entries.retain(|(.., of), _| *of != append.topic);
         }
-        for entry in &part.entries {
-            let id = (entry.kind.clone(), entry.id.clone(), part.topic.clone());
+        for entry in &append.entries {
+            let id = (entry.kind.clone(), entry.id.clone(), append.topic.clone());
             self.entries.insert(id, entry.clone());
         }
         self.g = g;
-        let first = if part.events.is_empty() { last } else { before.next() };
-        AppendedPart { topic: part.topic.clone(), first, last, at }
+        let first = if append.events.is_empty() { last } else { before.next() };
+        AppendedTopic { topic: append.topic.clone(), first, last, at }
     }
 }
 
 impl MemoryTopic {
     fn matches(&self, filter: &TopicFilter) -> bool {
-        let kind = self.index.as_ref().map(|index| index.kind.as_str());
-        self.is_there()
+        let kind = self.index.as_ref().map(|index| &index.kind);
+        self.exists()
             && filter.kind.as_ref().is_none_or(|wanted| kind == Some(wanted))
             && !(filter.open_only && self.state.is_closed())
             && filter.due_by.is_none_or(|due| self.wake_at.is_some_and(|wake| wake <= due))
     }
 
-    /// One that was deleted leaves its numbers, until something is said to it again.
-    fn is_there(&self) -> bool {
+    /// Returns whether lists show it. A deleted topic keeps only its numbers until it gets an append.
+    fn exists(&self) -> bool {
         self.state.floor == Seq(0) || self.index.is_some() || !self.events.is_empty()
     }
 
-    /// Refuses to free a piece of a batch.
-    fn refuse_trim(&self, part: &Part) -> Result<(), AppendError> {
-        let Some(seq) = part.trim.filter(|until| *until > self.state.floor) else { return Ok(()) };
-        let ends = self.events.get(self.behind(seq) - 1).is_some_and(|event| !event.more);
-        let (topic, head) = (part.topic.clone(), self.state.head);
+    /// Refuses a trim that would split a batch.
+    fn refuse_trim(&self, append: &TopicAppend) -> Result<(), AppendError> {
+        let Some(seq) = append.trim.filter(|until| *until > self.state.floor) else { return Ok(()) };
+        let ends = self.events.get(self.index_after(seq) - 1).is_some_and(|event| !event.more);
+        let (topic, head) = (append.topic.clone(), self.state.head);
         if ends { Ok(()) } else { Err(AppendError::NotABatchEnd { topic, seq, head }) }
     }
 
-    /// Lets go of what is gone by now; `floor`: what was gone before.
+    /// Removes the trimmed events; `floor` is the floor before the append.
     fn free(&mut self, floor: Seq) -> Vec<Recorded> {
         let count = usize::try_from(self.state.floor.0 - floor.0).unwrap_or(usize::MAX);
         self.folds.retain(|_, kept| kept.seq > self.state.floor);
@@ -334,8 +389,8 @@ impl MemoryTopic {
         (self.index, self.wake_at) = (None, None);
     }
 
-    /// Where the events behind `seq` begin: numbers are dense from the floor.
-    fn behind(&self, seq: Seq) -> usize {
+    /// Returns the index of the first event after `seq`: numbers are dense from the floor on.
+    fn index_after(&self, seq: Seq) -> usize {
         let kept = seq.0.saturating_sub(self.state.floor.0);
         usize::try_from(kept).unwrap_or(usize::MAX).min(self.events.len())
     }
@@ -352,9 +407,9 @@ impl MemoryTopic {
     fn page(&self, at: Seq, direction: Direction, limit: usize) -> Page {
         let limit = limit.min(PAGE_EVENTS_MAX);
         let events = match direction {
-            Direction::Forward => whole_batches(&self.events, self.behind(at), limit),
+            Direction::Forward => whole_batches(&self.events, self.index_after(at), limit),
             Direction::Backward => {
-                let end = self.behind(Seq(at.0.saturating_sub(1)));
+                let end = self.index_after(Seq(at.0.saturating_sub(1)));
                 self.events[end.saturating_sub(limit)..end].iter().rev().cloned().collect()
             }
         };
@@ -362,7 +417,7 @@ impl MemoryTopic {
     }
 }
 
-/// Up to `limit` events from `start`, cut back to a batch's end, or the first batch if it alone is longer.
+/// Returns up to `limit` events from `start`, cut back to the end of a batch, or the first batch if it alone is longer.
 fn whole_batches(events: &[Recorded], start: usize, limit: usize) -> Vec<Recorded> {
     if limit == 0 {
         return Vec::new();
@@ -376,7 +431,7 @@ fn whole_batches(events: &[Recorded], start: usize, limit: usize) -> Vec<Recorde
 }
 
 impl Source for Shared {
-    fn resolve(&self, cursor: &Cursor) -> Pending<'static, Result<Seq, ReadError>> {
+    fn resolve(&self, cursor: &Cursor) -> LogFuture<'static, Result<Seq, ReadError>> {
         let resolved = Shared::resolve(self, cursor);
         Box::pin(std::future::ready(resolved))
     }
@@ -387,7 +442,7 @@ impl Source for Shared {
         seq: Seq,
         g: Position,
         limit: usize,
-    ) -> Pending<'static, Result<LivePage, ReadError>> {
+    ) -> LogFuture<'static, Result<LivePage, ReadError>> {
         let state = self.lock();
         let newest = state.g;
         let found = state.topics.get(topic).map_or_else(

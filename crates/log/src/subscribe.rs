@@ -1,4 +1,4 @@
-//! Subscriptions: history first, then live; every event once and in order.
+//! Subscriptions: history first, then new events; every event once and in order.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -10,12 +10,12 @@ use backstay_model::{Delivery, Gap, LiveEvent, LogId, Position, Recorded, Seq, T
 use tokio::sync::watch;
 
 use crate::chunk::Chunk;
-use crate::contract::{Page, Pending};
+use crate::contract::{LogFuture, Page};
 use crate::cursor::Cursor;
 use crate::error::{ReadError, StoreError};
-use crate::rings::Ring;
+use crate::fanout::Ring;
 
-/// What a subscriber is given at once: a page, and the live events that belong between its events.
+/// A page, and the live events that belong between its events.
 #[derive(Debug)]
 pub(crate) struct LivePage {
     /// The events.
@@ -26,54 +26,54 @@ pub(crate) struct LivePage {
     pub(crate) newest: Position,
 }
 
-/// Where a subscription pulls from. A wake-up only says that there is more; the source says what.
+/// The source of a subscription's pages. A wakeup says only that there is more.
 pub(crate) trait Source: Send + Sync + fmt::Debug {
-    /// Checks a cursor against the store and gives the number it stands behind.
-    fn resolve(&self, cursor: &Cursor) -> Pending<'static, Result<Seq, ReadError>>;
+    /// Checks a cursor and returns the number that it stands behind.
+    fn resolve(&self, cursor: &Cursor) -> LogFuture<'static, Result<Seq, ReadError>>;
 
-    /// Events after `seq` and live events after `g`.
+    /// Reads events after `seq` and live events after `g`.
     fn page(
         &self,
         topic: &Topic,
         seq: Seq,
         g: Position,
         limit: usize,
-    ) -> Pending<'static, Result<LivePage, ReadError>>;
+    ) -> LogFuture<'static, Result<LivePage, ReadError>>;
 }
 
-/// Follows one topic. It never ends by itself and never loses an event; a slow reader just reads on from the store.
+/// Follows one topic. It never ends by itself and loses no event; a slow reader reads on from the store.
 ///
-/// It holds at most one page in memory; what is newest it shares with the others who follow the topic.
+/// It holds at most one page in memory, and shares the newest events with the other subscribers of the topic.
 #[derive(Debug)]
 pub struct Subscription {
     source: Arc<dyn Source>,
     ring: Option<Arc<Ring>>,
-    /// Where the ring sees what was taken.
-    place: Option<Arc<AtomicU64>>,
+    /// The position up to which this subscription has everything, for the ring.
+    progress: Option<Arc<AtomicU64>>,
     log: LogId,
     topic: Topic,
     start: Option<Cursor>,
-    waiting: VecDeque<Chunk>,
+    queued: VecDeque<Chunk>,
     pulled: (Seq, Position),
     delivered: (Seq, Position),
-    /// Everything of the topic up to here was pulled; none before the first look.
-    looked: Option<Position>,
+    /// Every event up to this position was pulled; `None` before the first pull.
+    complete_until: Option<Position>,
     wake: watch::Receiver<Position>,
 }
 
-/// What a subscriber gets, shared with the others who get it. As [`Delivery`], without a copy for each.
+/// A [`Delivery`] that all subscribers share, without a copy for each.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SharedDelivery {
     /// A durable event, once and in order.
     Event(Arc<Recorded>),
     /// A live event, at most once.
     Live(Arc<LiveEvent>),
-    /// Some events are gone; reading goes on at `first`.
+    /// Some events were trimmed; reading goes on at `first`.
     Gap(Gap),
 }
 
 impl SharedDelivery {
-    /// Its position; a gap has none.
+    /// Returns its position; a gap has none.
     pub(crate) fn g(&self) -> Position {
         match self {
             SharedDelivery::Event(event) => event.g,
@@ -82,7 +82,7 @@ impl SharedDelivery {
         }
     }
 
-    /// Its topic; a gap does not say.
+    /// Returns its topic; a gap has none.
     pub(crate) fn topic(&self) -> Option<&Topic> {
         match self {
             SharedDelivery::Event(event) => Some(&event.topic),
@@ -102,13 +102,13 @@ impl From<SharedDelivery> for Delivery {
     }
 }
 
-/// How hard to look for something new.
+/// How far a pull reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Look {
-    /// As far as somebody said that there is something.
-    Told,
-    /// In the store too.
-    Everywhere,
+enum PullScope {
+    /// The ring, and the store only if a wakeup announced more.
+    Announced,
+    /// The ring and the store.
+    Store,
 }
 
 impl Subscription {
@@ -126,33 +126,32 @@ impl Subscription {
         Subscription {
             source,
             ring: None,
-            place: None,
+            progress: None,
             log,
             topic,
             start,
-            waiting: VecDeque::new(),
+            queued: VecDeque::new(),
             pulled: (seq, g),
             delivered: (seq, g),
-            looked: None,
+            complete_until: None,
             wake,
         }
     }
 
-    /// The subscription, with a ring to take what is newest from.
+    /// Returns the subscription with a ring for the newest events.
     pub(crate) fn with_ring(self, ring: Arc<Ring>) -> Subscription {
         let wake = ring.wake();
-        let place = Some(ring.join());
-        Subscription { ring: Some(ring), place, wake, ..self }
+        let progress = Some(ring.add_reader());
+        Subscription { ring: Some(ring), progress, wake, ..self }
     }
 
-    /// The topic it follows.
+    /// Returns the topic that it follows.
     #[must_use]
     pub const fn topic(&self) -> &Topic {
         &self.topic
     }
 
-    /// The cursor behind the last event that was handed out, if it is known: `None` before the first event of a
-    /// subscription that began at a number.
+    /// Returns the cursor behind the last delivered event. `None` before the first event of a subscription that began at a number.
     #[must_use]
     pub fn cursor(&self) -> Option<Cursor> {
         let (seq, g) = self.delivered;
@@ -160,13 +159,13 @@ impl Subscription {
         known.then(|| Cursor::new(self.log, self.topic.clone(), seq, g))
     }
 
-    /// The number of the last event that was handed out, or the one it began behind.
+    /// Returns the number of the last delivered event, or the number that the subscription began behind.
     #[must_use]
     pub const fn seq(&self) -> Seq {
         self.delivered.0
     }
 
-    /// The next delivery, waiting for it if need be. Dropping the future loses nothing.
+    /// Returns the next delivery and waits for it if there is none yet. Dropping the future loses nothing.
     ///
     /// # Errors
     /// [`ReadError`] if the cursor it began with does not fit, the store cannot be read, or an event is damaged; after a
@@ -175,63 +174,64 @@ impl Subscription {
         self.next_shared().await.map(Delivery::from)
     }
 
-    /// As [`next`](Subscription::next), sharing what is delivered with the others who follow the topic.
+    /// As [`next`](Subscription::next), without a copy for this subscriber.
     ///
     /// # Errors
     /// As [`next`](Subscription::next).
     pub async fn next_shared(&mut self) -> Result<SharedDelivery, ReadError> {
         loop {
-            if self.waiting.is_empty() {
-                self.pull(Look::Told).await?;
+            if self.queued.is_empty() {
+                self.pull(PullScope::Announced).await?;
             }
             if let Some(delivery) = self.take_next() {
                 return Ok(delivery);
             }
-            let looked = self.looked.unwrap_or(Position(0));
-            if self.wake.wait_for(|newest| *newest > looked).await.is_err() {
+            let complete_until = self.complete_until.unwrap_or(Position(0));
+            if self.wake.wait_for(|newest| *newest > complete_until).await.is_err() {
                 return Err(StoreError::Stopped.into());
             }
         }
     }
 
-    /// As [`next_shared`](Subscription::next_shared), with all that came together: never empty, and the fastest way to follow.
+    /// As [`next_shared`](Subscription::next_shared), for all deliveries that came together. It is never empty, and the fastest way to
+    /// follow a topic.
     ///
     /// # Errors
     /// As [`next`](Subscription::next).
     pub async fn next_chunk(&mut self) -> Result<Chunk, ReadError> {
         loop {
-            if self.waiting.is_empty() {
-                self.pull(Look::Told).await?;
+            if self.queued.is_empty() {
+                self.pull(PullScope::Announced).await?;
             }
-            if let Some(chunk) = self.waiting.pop_front() {
+            if let Some(chunk) = self.queued.pop_front() {
                 if let Some(last) = chunk.iter().rev().find(|item| !matches!(item, SharedDelivery::Live(_))) {
                     self.note_delivered(last);
                 }
                 return Ok(chunk);
             }
-            let looked = self.looked.unwrap_or(Position(0));
-            if self.wake.wait_for(|newest| *newest > looked).await.is_err() {
+            let complete_until = self.complete_until.unwrap_or(Position(0));
+            if self.wake.wait_for(|newest| *newest > complete_until).await.is_err() {
                 return Err(StoreError::Stopped.into());
             }
         }
     }
 
-    /// The next delivery if there is one now.
+    /// Returns the next delivery, if there is one now.
     ///
     /// # Errors
     /// As [`next`](Subscription::next).
     pub async fn try_next(&mut self) -> Result<Option<Delivery>, ReadError> {
-        if self.waiting.is_empty() {
-            self.pull(Look::Everywhere).await?;
+        if self.queued.is_empty() {
+            self.pull(PullScope::Store).await?;
         }
         Ok(self.take_next().map(Delivery::from))
     }
 
     fn take_next(&mut self) -> Option<SharedDelivery> {
-        let chunk = self.waiting.front_mut()?;
+        let chunk = self.queued.front_mut()?;
         let delivery = chunk.take_first();
         if chunk.is_empty() {
-            self.waiting.pop_front();
+            self.queued.pop_front();
         }
         if let Some(delivery) = &delivery {
             self.note_delivered(delivery);
@@ -247,13 +247,13 @@ impl Subscription {
         }
     }
 
-    async fn pull(&mut self, look: Look) -> Result<(), ReadError> {
+    async fn pull(&mut self, scope: PullScope) -> Result<(), ReadError> {
         if let Some(cursor) = &self.start {
             let seq = self.source.resolve(cursor).await?;
             self.pulled.0 = seq;
             self.start = None;
         }
-        if self.pull_from_ring(look) {
+        if self.pull_from_ring(scope) {
             return Ok(());
         }
         let (seq, g) = self.pulled;
@@ -269,12 +269,14 @@ impl Subscription {
         Ok(())
     }
 
-    /// Takes what the ring has. False if the store has to be looked at.
-    fn pull_from_ring(&mut self, look: Look) -> bool {
+    /// Takes the events of the ring. Returns false if the store has to be read.
+    fn pull_from_ring(&mut self, scope: PullScope) -> bool {
         // Before its first look it does not know what it has.
-        let (Some(ring), Some(looked)) = (self.ring.as_ref(), self.looked) else { return false };
-        let Some(found) = ring.after(looked, PAGE_EVENTS_MAX) else { return false };
-        if found.chunks.is_empty() && (look == Look::Everywhere || *self.wake.borrow() > found.until) {
+        let (Some(ring), Some(complete_until)) = (self.ring.as_ref(), self.complete_until) else {
+            return false;
+        };
+        let Some(found) = ring.read_after(complete_until, PAGE_EVENTS_MAX) else { return false };
+        if found.chunks.is_empty() && (scope == PullScope::Store || *self.wake.borrow() > found.until) {
             return false;
         }
         for chunk in found.chunks {
@@ -282,27 +284,27 @@ impl Subscription {
             if let Some((first, last)) = chunk.numbers() {
                 if first != self.pulled.0.next() {
                     // What is in between is not here; the store says what became of it.
-                    return !self.waiting.is_empty();
+                    return !self.queued.is_empty();
                 }
                 self.pulled.0 = last;
             }
             self.pulled.1 = chunk.last_g();
-            self.looked = Some(chunk.last_g());
-            self.waiting.push_back(chunk);
+            self.complete_until = Some(chunk.last_g());
+            self.queued.push_back(chunk);
         }
-        self.looked = Some(found.until);
-        self.say_looked();
+        self.complete_until = Some(found.until);
+        self.report_progress();
         true
     }
 
-    /// Lets the ring go of what was taken.
-    fn say_looked(&self) {
-        if let (Some(place), Some(looked)) = (&self.place, self.looked) {
-            place.store(looked.0, Ordering::Release);
+    /// Tells the ring which events it may drop.
+    fn report_progress(&self) {
+        if let (Some(progress), Some(complete_until)) = (&self.progress, self.complete_until) {
+            progress.store(complete_until.0, Ordering::Release);
         }
     }
 
-    /// Merges a page and its live events by position. Where either was cut, nothing behind the cut is taken yet.
+    /// Merges a page and its live events by position. If one of them was cut, nothing after the cut is taken yet.
     fn queue(&mut self, found: LivePage) {
         let LivePage { mut page, mut live, newest } = found;
         let mut whole = true;
@@ -334,9 +336,9 @@ impl Subscription {
         let newest_taken = items.iter().map(SharedDelivery::g).max().unwrap_or(Position(0));
         self.pulled.1 = self.pulled.1.max(newest_taken);
         if !items.is_empty() {
-            self.waiting.push_back(Chunk::new(items));
+            self.queued.push_back(Chunk::new(items));
         }
-        self.looked = self.looked.max(Some(if whole { newest } else { self.pulled.1 }));
-        self.say_looked();
+        self.complete_until = self.complete_until.max(Some(if whole { newest } else { self.pulled.1 }));
+        self.report_progress();
     }
 }

@@ -1,4 +1,4 @@
-//! Tickets: what a submitter waits on.
+//! Tickets: the handle on an append that is under way.
 
 use std::cell::Cell;
 use std::fmt;
@@ -13,67 +13,66 @@ use tokio::sync::oneshot;
 use crate::contract::{Appended, Batch, SubmitResult};
 use crate::error::{AppendError, StoreError};
 
-/// A handed-in batch. Await it, or [`wait`](Ticket::wait) for it; dropping it does not take the batch back.
+/// A batch that was handed over. Await it, or [`wait`](Ticket::wait) for it. Dropping it does not cancel the batch.
 #[must_use = "the batch is not acknowledged before its ticket resolves"]
 pub struct Ticket(State);
 
 enum State {
     Known(Option<SubmitResult>),
-    Waiting(oneshot::Receiver<Answer>, Option<Arc<dyn Drive>>),
+    Waiting(oneshot::Receiver<Ack>, Option<Arc<dyn CommitDriver>>),
 }
 
-/// What a ticket resolves to. The batch goes back to whoever handed it in, so that its memory is freed by the thread that
-/// took it: the one that writes has better things to do.
-pub(crate) struct Answer {
+/// The answer to a ticket. The batch goes back to the submitter, so that its memory is freed there and not by the writing thread.
+pub(crate) struct Ack {
     pub(crate) result: SubmitResult,
     pub(crate) spent: Option<Batch>,
 }
 
-impl fmt::Debug for Answer {
+impl fmt::Debug for Ack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.result.fmt(f)
     }
 }
 
-impl Answer {
+impl Ack {
     fn into_result(self) -> SubmitResult {
         drop(self.spent);
         self.result
     }
 }
 
-/// Whoever gets a batch written that nobody has begun to write yet.
-pub(crate) trait Drive: Send + Sync {
-    /// Writes what waits on this thread, unless somebody else is writing.
-    fn lead(&self);
+/// Gets a queued batch written.
+pub(crate) trait CommitDriver: Send + Sync {
+    /// Writes the queued batches on this thread, unless another thread writes.
+    fn commit_inline(&self);
 
-    /// Has a thread write what waits.
-    fn announce(&self);
+    /// Lets a writing thread write the queued batches.
+    fn wake_writer(&self);
 }
 
 impl Ticket {
-    /// A ticket that is already resolved.
+    /// Returns a ticket that is already resolved.
     pub const fn ready(result: SubmitResult) -> Ticket {
         Ticket(State::Known(Some(result)))
     }
 
-    /// A ticket and the end by which it is resolved.
-    pub(crate) fn pair() -> (oneshot::Sender<Answer>, Ticket) {
+    /// Returns a ticket and the sender that resolves it.
+    pub(crate) fn pair() -> (oneshot::Sender<Ack>, Ticket) {
         let (sender, receiver) = oneshot::channel();
         (sender, Ticket(State::Waiting(receiver, None)))
     }
 
-    /// The ticket, for a batch that may not have been announced yet.
-    pub(crate) fn driven_by(mut self, by: Arc<dyn Drive>) -> Ticket {
+    /// Returns the ticket of a batch of which no writing thread may know yet.
+    pub(crate) fn driven_by(mut self, by: Arc<dyn CommitDriver>) -> Ticket {
         if let State::Waiting(_, drive) = &mut self.0 {
             *drive = Some(by);
         }
         self
     }
 
-    /// Blocks this thread until the batch is durable as asked, or refused. Not for async code.
+    /// Blocks this thread until the batch is durable as requested, or refused. Not for async code.
     ///
-    /// If nobody is writing, this thread writes what waits, its own batch and others.
+    /// If no thread writes, this one writes the queued batches, its own and others.
     ///
     /// # Errors
     /// [`AppendError`] if the batch was refused or could not be written.
@@ -85,7 +84,7 @@ impl Ticket {
             if let Ok(answer) = answer.try_recv() {
                 return answer.into_result();
             }
-            drive.lead();
+            drive.commit_inline();
             if let Ok(answer) = answer.try_recv() {
                 return answer.into_result();
             }
@@ -94,18 +93,18 @@ impl Ticket {
     }
 }
 
-/// Whether this thread runs futures of a tokio runtime, or may be taken for one that does. Such a thread never commits.
+/// Returns whether this thread is an async worker. Such a thread never commits.
 pub(crate) fn on_async_worker() -> bool {
     tokio::runtime::Handle::try_current().is_ok()
 }
 
 impl Drop for Ticket {
-    /// The batch is not taken back.
+    /// The batch is written nevertheless.
     fn drop(&mut self) {
         if let State::Waiting(_, drive) = &mut self.0
             && let Some(drive) = drive.take()
         {
-            drive.announce();
+            drive.wake_writer();
         }
     }
 }
@@ -122,7 +121,7 @@ impl Future for Ticket {
             },
             State::Waiting(receiver, drive) => {
                 if let Some(drive) = drive.take() {
-                    drive.announce();
+                    drive.wake_writer();
                 }
                 match Pin::new(receiver).poll(context) {
                     Poll::Pending => Poll::Pending,
@@ -154,19 +153,18 @@ impl Wake for Unpark {
 }
 
 thread_local! {
-    /// Whether this thread is in [`block_on`].
+    /// True while this thread is in [`block_on`].
     static BLOCKING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether the calling thread may block here, because it waits in [`block_on`] anyway.
+/// Returns whether the calling thread may block: it waits in [`block_on`] anyway.
 pub(crate) fn may_block() -> bool {
     BLOCKING.get() && !on_async_worker()
 }
 
-/// Drives one of this crate's futures on the calling thread, which sleeps in between. Needs no async runtime.
+/// Runs one of this crate's futures on the calling thread, which sleeps in between. Needs no async runtime.
 ///
-/// For callers that have a thread of their own; never call it on an async worker. A read is done by the caller's thread
-/// itself.
+/// For callers with a thread of their own; never call it on an async worker. Reads run on the calling thread itself.
 pub fn block_on<F: Future>(future: F) -> F::Output {
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let mut context = Context::from_waker(&waker);

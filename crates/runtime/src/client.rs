@@ -5,7 +5,7 @@ use std::sync::Arc;
 use backstay_engine::record::{RUN_RECORD_FOLD, RunRecord, RunSummary};
 use backstay_engine::run::{PlanIndex, RetryOutlook};
 use backstay_engine::topic::TopicMachine;
-use backstay_log::{Direction, KeptFold, OwnerView, TopicFilter};
+use backstay_log::{Direction, FoldSnapshot, OwnerView, TopicFilter, TopicKind};
 use backstay_model::event::{PlanRef, Reopened};
 use backstay_model::limits::PAGE_EVENTS_MAX;
 use backstay_model::{Digest, Gap, Recorded, RunId, Scope, Seq, Text, Timestamp, Topic};
@@ -54,7 +54,7 @@ impl RunRow {
     /// Whether it should be worked on and nobody does.
     #[must_use]
     pub fn is_without_owner(&self) -> bool {
-        self.wake_at.is_some() && !self.owner.as_ref().is_some_and(|owner| owner.alive)
+        self.wake_at.is_some() && !self.owner.as_ref().is_some_and(|owner| owner.is_held())
     }
 }
 
@@ -62,7 +62,7 @@ impl RunView {
     /// Whether it should be worked on and nobody does.
     #[must_use]
     pub fn is_without_owner(&self) -> bool {
-        self.wake_at.is_some() && !self.owner.as_ref().is_some_and(|owner| owner.alive)
+        self.wake_at.is_some() && !self.owner.as_ref().is_some_and(|owner| owner.is_held())
     }
 }
 
@@ -72,7 +72,7 @@ impl Store {
     /// # Errors
     /// [`RunError`] if the log cannot be read.
     pub async fn runs(&self, filter: TopicFilter) -> Result<Vec<RunRow>, RunError> {
-        let rows = self.log.topics(TopicFilter { kind: Some("run".to_owned()), ..filter }).await?;
+        let rows = self.log.topics(TopicFilter { kind: Some(TopicKind::RUN), ..filter }).await?;
         let mut runs = Vec::with_capacity(rows.len());
         for row in rows {
             let (Some(run), Some(index)) = (row.topic.run_id(), row.index) else { continue };
@@ -133,7 +133,7 @@ impl Store {
             // Somebody else may have kept it, and nobody has made it anew.
             return Ok(None);
         }
-        let kept = self.log.kept_fold(topic, RECORD_FOLD, RUN_RECORD_FOLD).await?;
+        let kept = self.log.load_fold(topic, RECORD_FOLD, RUN_RECORD_FOLD).await?;
         // What cannot be understood is folded anew.
         Ok(kept.and_then(|kept| serde_json::from_slice(&kept.state).ok()))
     }
@@ -142,8 +142,8 @@ impl Store {
         match serde_json::to_vec(record) {
             Ok(state) => {
                 let fold = RECORD_FOLD.to_owned();
-                let kept = KeptFold { fold, version: RUN_RECORD_FOLD, seq: record.head, state };
-                self.log.keep_fold(topic, kept);
+                let kept = FoldSnapshot { fold, version: RUN_RECORD_FOLD, seq: record.head, state };
+                self.log.save_fold(topic, kept);
             }
             Err(error) => tracing::debug!(%topic, %error, "a record has no JSON form"),
         }
@@ -220,7 +220,9 @@ impl Store {
         if let Some(plan) = &reopened.plan {
             self.give_plan(&mut machine, PlanRef::clone(plan)).await?;
         }
-        machine.would_accept(&Scope::root(), &reopened.clone().into()).map_err(SayError::Refused)?;
+        machine
+            .would_accept(&Scope::root(), &reopened.clone().into())
+            .map_err(|rejection| SayError::Refused { run, rejection })?;
         Ok(machine.retry_outlook(reopened))
     }
 

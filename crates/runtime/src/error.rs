@@ -1,7 +1,7 @@
 //! What can go wrong, by operation.
 
 use backstay_engine::Rejection;
-use backstay_log::{AppendError, BlobError, ClaimError, OpenError, OwnerView, ReadError, has_no_room};
+use backstay_log::{AppendError, BlobError, ClaimError, OpenError, OwnerView, ReadError, is_out_of_space};
 use backstay_model::event::DecodeError;
 use backstay_model::{Code, Coded, EffectId, Epoch, RunId, Timestamp};
 
@@ -167,8 +167,13 @@ pub enum SayError {
     #[error(transparent)]
     Run(#[from] RunError),
     /// The run refuses it, or another input was first.
-    #[error(transparent)]
-    Refused(Rejection),
+    #[error("{rejection}")]
+    Refused {
+        /// The run.
+        run: RunId,
+        /// Why.
+        rejection: Rejection,
+    },
     /// A person is on an agent's own screen.
     #[error(transparent)]
     ScreenIsOpen(ScreenIsOpen),
@@ -178,7 +183,7 @@ impl Coded for SayError {
     fn code(&self) -> Code {
         match self {
             SayError::Run(error) => error.code(),
-            SayError::Refused(_) => Code("BKS-R006"),
+            SayError::Refused { .. } => Code("BKS-R006"),
             SayError::ScreenIsOpen(error) => error.code(),
         }
     }
@@ -187,10 +192,13 @@ impl Coded for SayError {
         match self {
             SayError::Run(error) => error.hint(),
             SayError::ScreenIsOpen(error) => error.hint(),
-            SayError::Refused(Rejection::Answer(_)) => {
+            SayError::Refused { rejection: Rejection::Answer(_), .. } => {
                 Some("`backstay inbox` shows the question, and the commands that answer it".to_owned())
             }
-            SayError::Refused(_) => Some("`backstay show RUN` says where the run stands".to_owned()),
+            SayError::Refused { run, rejection: Rejection::NothingToRetry } => {
+                Some(format!("name the step to begin from: `backstay retry {run} --from STEP`"))
+            }
+            SayError::Refused { .. } => Some("`backstay show RUN` says where the run stands".to_owned()),
         }
     }
 }
@@ -213,6 +221,14 @@ pub enum DriveError {
         run: RunId,
         /// The epoch that holds now.
         current: Epoch,
+    },
+    /// This process lost its proof that it lives, so others may own its runs.
+    #[error(
+        "this process is not the owner of {run} any more: it lost its lock or its session with the store"
+    )]
+    OwnerLost {
+        /// Which run.
+        run: RunId,
     },
     /// This owner is working on it already.
     #[error("this process is working on {run} already")]
@@ -273,7 +289,7 @@ impl DriveError {
     /// Whether there was no room for something. The run is suspended, or on its way to that: nothing of it has failed.
     #[must_use]
     pub fn has_no_room(&self) -> bool {
-        matches!(self, DriveError::NoRoom { .. }) || has_no_room(self)
+        matches!(self, DriveError::NoRoom { .. }) || is_out_of_space(self)
     }
 }
 
@@ -298,6 +314,7 @@ impl Coded for DriveError {
             DriveError::NoRoom { .. } => Code("BKS-R017"),
             DriveError::DrivenHere { .. } => Code("BKS-R015"),
             DriveError::StoreGone(_) => Code("BKS-R083"),
+            DriveError::OwnerLost { .. } => Code("BKS-R093"),
         }
     }
 
@@ -311,6 +328,9 @@ impl Coded for DriveError {
                 Some("this process has stopped; agents in flight go on under the new owner".to_owned())
             }
             DriveError::Boot(_) | DriveError::DrivenHere { .. } => None,
+            DriveError::OwnerLost { run } => {
+                Some(format!("agents in flight go on; `backstay resume {run}` takes the run again"))
+            }
             DriveError::StoreGone(gone) => Some(gone.hint()),
             DriveError::OtherHost { host, .. } => Some(format!(
                 "resume it on {host}; if that machine is gone for good, `backstay resume --take-over` lets `after_crash` decide what becomes of its work"

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use backstay_log::HostId;
+use backstay_model::Digest;
+
 /// How long an owner that was killed may take to be gone.
 const DYING: Duration = Duration::from_millis(500);
 
@@ -9,6 +12,23 @@ const DYING: Duration = Duration::from_millis(500);
 #[must_use]
 pub fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// The id of this machine, which stays when its name changes. It is derived from the machine's own, as machine-id(5) asks; where
+/// there is none, from its name.
+#[must_use]
+pub(crate) fn host_id() -> HostId {
+    const FILE: &str = "/etc/machine-id";
+    let machine = std::fs::read_to_string(FILE).map(|text| text.trim().to_owned());
+    let machine = match machine {
+        Ok(text) if !text.is_empty() => text,
+        Ok(_) => host_name(),
+        Err(error) => {
+            tracing::debug!(%error, "{FILE} cannot be read; the machine is known by its name");
+            host_name()
+        }
+    };
+    HostId::new(Digest::of(format!("backstay host {machine}").as_bytes()).to_string())
 }
 
 /// Waits for the end of a process of this machine that may be dying. True if it is gone; where the platform cannot tell,

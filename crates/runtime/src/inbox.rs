@@ -3,16 +3,15 @@
 use std::collections::BTreeSet;
 
 use backstay_engine::record::QuestionRecord;
+use backstay_log::{EntryKind, IndexState};
 use backstay_model::RunId;
 use serde::Serialize;
 
 use crate::error::RunError;
 use crate::store::Store;
 
-/// What index rows of questions are.
-pub(crate) const QUESTION: &str = "question";
-/// The state of one that waits for an answer.
-pub(crate) const OPEN: &str = "open";
+/// The state of the index row of a question that waits for an answer.
+const OPEN: &str = "open";
 
 /// A question that waits for an answer, and its run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -32,7 +31,7 @@ impl Store {
     /// # Errors
     /// [`RunError`] if the log or such a run cannot be read.
     pub async fn inbox(&self) -> Result<Vec<OpenQuestion>, RunError> {
-        let rows = self.log().entries(QUESTION, Some(OPEN)).await?;
+        let rows = self.log().entries(&EntryKind::QUESTION, Some(&IndexState::new(OPEN))).await?;
         let runs: BTreeSet<RunId> = rows.iter().filter_map(|row| row.topic.run_id()).collect();
         let mut open = Vec::new();
         for run in runs {

@@ -225,7 +225,7 @@ impl Keeping<'_> {
     fn begin(&mut self, run: RunId) {
         let (owner, switch) = (self.owner, self.switch);
         self.at_work.insert(run);
-        self.driven.push(Box::pin(async move { (run, owner.drive(run, ClaimMode::Fair, switch).await) }));
+        self.driven.push(Box::pin(async move { (run, owner.drive(run, ClaimMode::IfFree, switch).await) }));
     }
 
     /// Waits for every drive to end. Gives `error`, or what one of them says of a store that is gone: it knows more.
@@ -248,7 +248,8 @@ impl Keeping<'_> {
         }
     }
 
-    /// Takes note of how a drive ended. An error if the store is gone: no run of it can be worked on again.
+    /// Takes note of how a drive ended. An error if the store is gone or the proof of this owner is lost: it can
+    /// work on no run again.
     fn take_end(&mut self, run: RunId, end: Result<DriveEnd, DriveError>) -> Result<(), DriveError> {
         self.at_work.remove(&run);
         let error = match end {
@@ -257,7 +258,9 @@ impl Keeping<'_> {
                 self.left.remove(&run);
                 return Ok(());
             }
-            Err(gone @ DriveError::StoreGone(_)) => return Err(gone),
+            Err(ends_all @ (DriveError::StoreGone(_) | DriveError::OwnerLost { .. })) => {
+                return Err(ends_all);
+            }
             Err(error) => error,
         };
         let is_waited_for = match &error {

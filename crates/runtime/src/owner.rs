@@ -1,7 +1,7 @@
 //! A process that may own runs.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use backstay_exec::{Keepers, Secrets};
 use backstay_log::{OwnerGuard, OwnerIdentity};
@@ -11,7 +11,7 @@ use backstay_model::{OwnerId, RunId};
 use crate::agents::Versions;
 use crate::ballast;
 use crate::error::{DriveError, RunError};
-use crate::host::host_name;
+use crate::host::{host_id, host_name};
 use crate::request::chance;
 use crate::retention::Retention;
 use crate::sink::{Sink, SinkFeed};
@@ -31,7 +31,7 @@ pub struct OwnerSettings {
 #[derive(Debug)]
 pub struct Owner {
     pub(crate) store: Store,
-    pub(crate) guard: Box<dyn OwnerGuard>,
+    pub(crate) guard: Arc<dyn OwnerGuard>,
     pub(crate) settings: OwnerSettings,
     /// What must not reach the log.
     pub(crate) secrets: Secrets,
@@ -63,13 +63,14 @@ impl Owner {
     /// [`DriveError`] if its lock or row cannot be written.
     pub async fn register(store: &Store, settings: OwnerSettings) -> Result<Owner, DriveError> {
         let owner = OwnerId::new(store.clock().wall(), u128::from_le_bytes(chance()?));
-        let identity = OwnerIdentity { owner, host: host_name(), pid: std::process::id() };
+        let identity =
+            OwnerIdentity { owner, host: host_name(), host_id: host_id(), pid: std::process::id() };
         ballast::take_in(&store.folder);
         let registered = store.log().register_owner(identity).await;
         let guard = registered.map_err(|error| store.or_gone(None, DriveError::Register(error)))?;
         Ok(Owner {
             store: store.clone(),
-            guard,
+            guard: Arc::from(guard),
             secrets: Secrets::of_env(&settings.env),
             settings,
             host: host_name(),

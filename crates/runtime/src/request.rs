@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use backstay_agent::Presets;
-use backstay_log::{Authority, Batch, NewEvent, Part, TopicIndex};
+use backstay_log::{Authority, Batch, IndexState, NewEvent, TopicAppend, TopicIndex, TopicKind};
 use backstay_model::event::{Actor, Event, InputEvent, PlanRef, RunRequested};
 use backstay_model::{Digest, Payload, RunId, Scope, Seq, Text, Topic};
 use backstay_workflow::plan::Plan;
@@ -67,9 +67,9 @@ impl Store {
         });
         let mut machine = backstay_engine::topic::TopicMachine::new(run);
         machine.receive(Seq(1), &Scope::root(), requested.clone());
-        let mut part = Part::new(
+        let mut part = TopicAppend::new(
             Topic::run(run),
-            Authority::Anybody,
+            Authority::Input,
             vec![new_event(run, Scope::root(), &requested.into())?],
         );
         part.index = Some(index_row(run, &machine, self.clock.wall())?);
@@ -148,8 +148,8 @@ pub(crate) fn index_row(
 ) -> Result<TopicIndex, RunError> {
     let summary = machine.summary();
     Ok(TopicIndex {
-        kind: "run".to_owned(),
-        state: summary.status.as_str().to_owned(),
+        kind: TopicKind::RUN,
+        state: IndexState::new(summary.status.as_str()),
         labels: vec![("workflow".to_owned(), summary.workflow.clone())],
         wake_at: machine.wake_at(now),
         summary: Payload::encode(&summary).map_err(|error| RunError::Definition {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use backstay_log::{AppendError, Authority, Batch, Part, Precondition};
+use backstay_log::{AppendError, Authority, Batch, Precondition, TopicAppend};
 use backstay_model::event::{Event, FactEvent, InputEvent, PlanRef, Reopened, Verdict};
 use backstay_model::{Delivery, RunId, Scope, Seq, StepId, Topic};
 
@@ -62,7 +62,7 @@ impl Store {
             let scope = step.as_ref().map_or_else(Scope::root, of_step);
             let accepted = machine.would_accept(&scope, &input);
             let event = new_event(run, scope, &input.clone().into())?;
-            let mut part = Part::new(Topic::run(run), Authority::Anybody, vec![event]);
+            let mut part = TopicAppend::new(Topic::run(run), Authority::Input, vec![event]);
             if input.reopens() {
                 part.authority = Authority::Reopen;
                 // Its events may be freed at any moment: it is opened as it was read, or not.
@@ -70,14 +70,14 @@ impl Store {
             }
             if let Err(rejection) = accepted {
                 // It may have been said already, and be the reason why it is refused now.
-                let Some(key) = &key else { return Err(SayError::Refused(rejection)) };
+                let Some(key) = &key else { return Err(SayError::Refused { run, rejection }) };
                 return match self.said_before(part, key).await? {
                     Some(said) => Ok(said),
-                    None => Err(SayError::Refused(rejection)),
+                    None => Err(SayError::Refused { run, rejection }),
                 };
             }
             match self.log.submit(Batch { key: key.clone(), ..Batch::of(part) }).await {
-                Ok(appended) => return Ok(appended.parts.first().map_or(Seq(0), |part| part.last)),
+                Ok(appended) => return Ok(appended.topics.first().map_or(Seq(0), |part| part.last)),
                 // Somebody was first, with whatever it was.
                 Err(AppendError::Conflict { .. }) => {}
                 Err(AppendError::Deleted { .. }) => return Err(RunError::Unknown(run).into()),
@@ -87,11 +87,11 @@ impl Store {
     }
 
     /// The number under which `part` was appended with `key`, if it was. Nothing is appended.
-    async fn said_before(&self, mut part: Part, key: &str) -> Result<Option<Seq>, RunError> {
+    async fn said_before(&self, mut part: TopicAppend, key: &str) -> Result<Option<Seq>, RunError> {
         // A key is looked up before the preconditions, and no topic has this head.
         part.preconditions = vec![Precondition::Exactly(Seq(u64::MAX))];
         match self.log.submit(Batch { key: Some(key.to_owned()), ..Batch::of(part) }).await {
-            Ok(appended) => Ok(appended.parts.first().map(|part| part.last)),
+            Ok(appended) => Ok(appended.topics.first().map(|part| part.last)),
             Err(AppendError::KeyConflict { topic, key }) => {
                 Err(AppendError::KeyConflict { topic, key }.into())
             }
@@ -132,7 +132,7 @@ impl Store {
     /// [`RunError`] if the log cannot be read.
     pub async fn is_owned(&self, run: RunId) -> Result<bool, RunError> {
         let row = self.log.topic(&Topic::run(run)).await?;
-        Ok(row.and_then(|row| row.owner).is_some_and(|owner| owner.alive))
+        Ok(row.and_then(|row| row.owner).is_some_and(|owner| owner.is_held()))
     }
 
     /// Resolves once no living process owns `run`.

@@ -87,7 +87,7 @@ pub(crate) fn waits_for_a_limit_in_mid_task(cli: Cli) {
             let said = store.say(run, ResumeRequested { by: actor(), now: false }).await.unwrap();
             store.verdict(run, said).await.unwrap();
         };
-        let drive = async { tokio::join!(owner.drive(run, ClaimMode::Fair, &switch), waits) };
+        let drive = async { tokio::join!(owner.drive(run, ClaimMode::IfFree, &switch), waits) };
         let (end, ()) = tokio::time::timeout(PATIENCE, drive).await.expect("it ends");
         end.expect("the run ends");
         store.view(run).await.unwrap().record

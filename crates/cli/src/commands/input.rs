@@ -79,7 +79,7 @@ pub(crate) async fn bring_to_rest(
     run: RunId,
 ) -> Result<Option<DriveEnd>, CliError> {
     let owner = owner(context, store).await?;
-    unless_owned(owner.drive(run, ClaimMode::Fair, &StopSwitch::default()).await)
+    unless_owned(owner.drive(run, ClaimMode::IfFree, &StopSwitch::default()).await)
 }
 
 /// Settles what was said to a run that nobody owns, and gives it up again. None if somebody else was first.

@@ -1,7 +1,7 @@
 //! `backstay prune` and `backstay rm`.
 
 use backstay_files::shell_word;
-use backstay_log::{BlobSum, Collected};
+use backstay_log::{BlobTotals, CollectedBlobs};
 use backstay_model::{RunId, Timestamp};
 use backstay_runtime::care::{self, Compaction};
 use backstay_runtime::{FreeError, Freed, PruneReport, Retention, RetiredRun, Unmerged};
@@ -63,7 +63,7 @@ pub(crate) async fn rm(context: &Context, args: RmArgs) -> Result<Exit, CliError
     runs.sort();
     runs.dedup();
     let (mut removed, mut failed) = (Vec::with_capacity(runs.len()), Vec::new());
-    let mut named = BlobSum::default();
+    let mut named = BlobTotals::default();
     for run in runs {
         let blobs = store.blobs_of(run).await?;
         named.blobs += blobs.blobs;
@@ -99,7 +99,7 @@ pub(crate) async fn rm(context: &Context, args: RmArgs) -> Result<Exit, CliError
 }
 
 /// Such as `3 blobs of 4.1 MB`.
-fn blobs_of(sum: BlobSum) -> String {
+fn blobs_of(sum: BlobTotals) -> String {
     format!("{} of {}", counted(sum.blobs, "blob"), bytes(sum.size_bytes))
 }
 
@@ -126,7 +126,7 @@ fn print(context: &Context, report: &PruneReport, only_look: bool) -> Result<(),
         }
     }
     let files: u64 = report.runs.iter().map(|run| run.freed.files_bytes).sum();
-    let Collected { gone, young } = report.blobs;
+    let CollectedBlobs { gone, young } = report.blobs;
     let trees: u64 = report.runs.iter().map(|run| run.freed.trees).sum();
     let worktrees: u64 = report.runs.iter().map(|run| run.freed.worktrees).sum();
     let sum = format!(

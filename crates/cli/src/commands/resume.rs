@@ -51,7 +51,7 @@ pub(crate) async fn resume(context: &Context, args: ResumeArgs) -> Result<Exit, 
         match store.say(run, event).await {
             Ok(input) => said = Some(input),
             // Somebody else said it first; whoever owns the run goes on with it.
-            Err(SayError::Refused(_)) => {}
+            Err(SayError::Refused { .. }) => {}
             Err(error) => return Err(error.into()),
         }
         is_wanted = true;
@@ -69,7 +69,7 @@ pub(crate) async fn resume(context: &Context, args: ResumeArgs) -> Result<Exit, 
         // An owner that was still stopping what is at work hears the wish, and goes on itself.
         return foreground::work_or_watch(context, &store, run, look).await;
     }
-    let mode = if args.take_over { ClaimMode::TakeOver } else { ClaimMode::Fair };
+    let mode = if args.take_over { ClaimMode::TakeOver } else { ClaimMode::IfFree };
     foreground::work(context, &store, run, mode, look).await
 }
 

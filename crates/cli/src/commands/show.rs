@@ -49,7 +49,7 @@ pub(crate) async fn print_json(store: &Store, run: RunId) -> Result<(), CliError
     let view = store.view(run).await?;
     output::json(&Shown {
         record: &view.record,
-        owner_alive: view.owner.as_ref().is_some_and(|owner| owner.alive),
+        owner_alive: view.owner.as_ref().is_some_and(|owner| owner.is_held()),
         without_owner: view.is_without_owner(),
         wake_at: view.wake_at,
         usage: view.record.usage(),

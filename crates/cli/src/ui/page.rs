@@ -43,8 +43,8 @@ impl Held {
     /// Reads what the store knows of the owner.
     pub(crate) fn of(owner: Option<&OwnerView>) -> Held {
         match owner {
-            Some(owner) if owner.alive && owner.identity.pid == std::process::id() => Held::Here,
-            Some(owner) if owner.alive => {
+            Some(owner) if owner.is_held() && owner.identity.pid == std::process::id() => Held::Here,
+            Some(owner) if owner.is_held() => {
                 Held::By { pid: owner.identity.pid, host: owner.identity.host.clone() }
             }
             Some(_) | None => Held::Nobody,

@@ -155,7 +155,10 @@ impl RunRecord {
         match event {
             Event::Input(input) => self.fold_input(recorded, input),
             Event::Fact(fact) => {
-                self.owned_at = Some(recorded.at);
+                // Who frees what a run takes is no owner of it.
+                if !matches!(fact, FactEvent::Trimmed(_)) {
+                    self.owned_at = Some(recorded.at);
+                }
                 match recorded.scope.step_id() {
                     Some(step) => {
                         self.fold_step(recorded.at, &recorded.scope, step, fact);

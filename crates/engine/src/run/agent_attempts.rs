@@ -12,9 +12,10 @@ use backstay_workflow::plan::{AfterCrash, AgentOptions, OnLimit, RetryClass, Ste
 
 use super::RunMachine;
 use super::availability::{Availability, LIMIT_JITTER_MS, LIMIT_SLACK, Outages, Pause};
-use super::handover::{Predecessor, WorkDone};
+use super::handover::WorkDone;
 use super::instance::StepInstance;
 use super::reports::duration;
+use super::task::Predecessor;
 use crate::record::LimitWait;
 use crate::topic::DecisionPass;
 use crate::{AgentEnded, Report, Trouble};

@@ -1,52 +1,18 @@
 //! EffectSpec that an agent does that is known by a preset.
 
-use backstay_model::event::{Access, AgentStarting, SessionWish, session_name};
+use backstay_model::event::{SessionWish, session_name};
 use backstay_model::{Digest, StepId};
 use backstay_workflow::expression::{EvalError, EvalErrorKind, Template, Values};
 use backstay_workflow::plan::{
-    AfterCrash, AgentKind, AgentOptions, AgentSpec, SessionRule, Step, Verb, Via, command_preset,
+    AfterCrash, AgentKind, AgentOptions, AgentSpec, SessionRule, Step, Verb, command_preset,
 };
-use serde::Serialize;
 
 use super::RunMachine;
 use super::effect_spec::EffectSpec;
 use super::instance::StepInstance;
 use super::plan_index::PlanIndex;
 use super::state::Leaf;
-
-/// What an agent is to do. The runtime makes the command of it, by the preset.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct AgentTask {
-    /// The preset, as pinned in the run's first event.
-    pub preset: String,
-    /// What it is told.
-    pub prompt: String,
-    /// How it gets that; absent for the preset's way.
-    pub via: Option<Via>,
-    /// What it may do.
-    pub access: Access,
-    /// The model; absent for its own choice.
-    pub model: Option<String>,
-    /// Arguments beside those of the preset.
-    pub args: Vec<String>,
-    /// Its session.
-    pub session: SessionWish,
-    /// The JSON Schema of its answer: JSON text.
-    pub schema: Option<String>,
-}
-
-impl AgentTask {
-    /// What is said of its start.
-    #[must_use]
-    pub fn starting(&self) -> AgentStarting {
-        AgentStarting {
-            preset: self.preset.clone(),
-            access: self.access,
-            model: self.model.clone(),
-            session: self.session.clone(),
-        }
-    }
-}
+use super::task::{AgentTask, Opening, Predecessor, Prompt, Task};
 
 impl RunMachine {
     /// The agent that does the next attempt of `step`, with its name in the plan.
@@ -61,66 +27,57 @@ impl RunMachine {
         plan.plan.agents.get_key_value(name).map(|(name, spec)| (name.as_str(), spec))
     }
 
-    /// Fills in what the agent `name` is to do.
-    pub(super) fn fill_agent(
+    /// What the agent `name` is to do.
+    pub(super) fn agent_task(
         &self,
-        work: &mut EffectSpec,
-        instance: &StepInstance,
+        work: &EffectSpec,
         step: &Step,
-        agent: (&str, &AgentSpec),
+        (name, spec): (&str, &AgentSpec),
         values: &Values,
-        losses: u32,
-    ) -> Result<(), EvalError> {
-        let Verb::Agent { agent: first, prompt, options } = &step.verb else { return Ok(()) };
-        let (name, spec) = agent;
-        let leaf = self.leaf(instance);
+        attempts: Attempts<'_>,
+    ) -> Result<Task, EvalError> {
+        let Verb::Agent { agent: first, prompt, options } = &step.verb else {
+            return Ok(Task::Command { argv: Vec::new() });
+        };
         let task = task_of(prompt, values)?;
         let (preset, model, args, via) = match &spec.kind {
             AgentKind::Command { command, via, reading: Some(_) } => {
                 let preset = command_preset(name);
-                work.agent = Some(AgentTask {
-                    session: self.session_of(work, step, &preset, options, (leaf, losses)),
+                return Ok(Task::Agent(AgentTask {
+                    session: self.session_of(work, step, &preset, options, attempts),
                     preset,
-                    prompt: told(task, leaf, step, losses),
+                    prompt: attempts.prompt(task, step),
                     via: Some(*via),
                     access: options.access,
                     model: None,
                     // The preset that is made of the agent has the program.
                     args: render_all(command.get(1..).unwrap_or_default(), values)?,
                     schema: step.schema.clone(),
-                });
-                return Ok(());
+                }));
             }
             AgentKind::Command { command, via, reading: None } => {
-                work.argv = render_all(command, values)?;
-                let prompt = with_predecessor(task, leaf);
-                match via {
-                    Via::Stdin => work.stdin = Some(prompt),
-                    Via::Arg => work.argv.push(prompt),
-                    Via::File => work.prompt_file = Some(prompt),
-                    Via::Env => work.env.push(("BACKSTAY_PROMPT".to_owned(), prompt)),
-                }
-                return Ok(());
+                let opening = attempts.predecessor().map_or(Opening::First, Opening::HandedOver);
+                let prompt = Prompt { task, opening };
+                return Ok(Task::Program { argv: render_all(command, values)?, via: *via, prompt });
             }
             AgentKind::Preset { preset, model, args, via } => (preset, model, args, via),
         };
         // What the step says of model and arguments is meant for the agent that it names.
         let own = if name == first { options.as_ref() } else { &AgentOptions::default() };
-        let session = self.session_of(work, step, preset, options, (leaf, losses));
+        let session = self.session_of(work, step, preset, options, attempts);
         let mut words = render_all(args, values)?;
         words.extend(render_all(&own.args, values)?);
         let model = own.model.as_ref().or(model.as_ref());
-        work.agent = Some(AgentTask {
+        Ok(Task::Agent(AgentTask {
             preset: preset.clone(),
-            prompt: told(task, leaf, step, losses),
+            prompt: attempts.prompt(task, step),
             via: *via,
             access: options.access,
             model: model.map(|model| model.render(values)).transpose()?,
             args: words,
             session,
             schema: step.schema.clone(),
-        });
-        Ok(())
+        }))
     }
 
     fn session_of(
@@ -129,14 +86,14 @@ impl RunMachine {
         step: &Step,
         preset: &str,
         options: &AgentOptions,
-        (leaf, losses): (Option<&Leaf>, u32),
+        attempts: Attempts<'_>,
     ) -> SessionWish {
         let fresh = session_name(Digest::of(format!("{}:{}:session", work.effect, work.attempt).as_bytes()));
         let last = |step: &StepId| self.sessions.get(&(step.clone(), preset.to_owned())).cloned();
-        if let Some(id) = leaf.and_then(|leaf| going_on(leaf, step, losses)) {
+        if let Some(id) = attempts.session(step) {
             return SessionWish::Continue { id, fresh };
         }
-        let is_anew = leaf.is_some_and(|leaf| leaf.agent.anew || is_to_begin_anew(leaf, step, losses));
+        let is_anew = attempts.begins_new_session(step);
         let (found, fork) = match &options.session {
             _ if is_anew => (None, false),
             SessionRule::Fresh => (None, false),
@@ -151,46 +108,48 @@ impl RunMachine {
     }
 }
 
-/// The session of an earlier attempt that the next one goes on with.
-fn going_on(leaf: &Leaf, step: &Step, losses: u32) -> Option<String> {
-    leaf.agent.session.clone().filter(|_| !is_to_begin_anew(leaf, step, losses))
+/// The attempts of a step so far, and how many of them were lost in a row.
+#[derive(Clone, Copy)]
+pub(super) struct Attempts<'a> {
+    pub(super) leaf: Option<&'a Leaf>,
+    pub(super) losses: u32,
 }
 
-/// Whether what was lost is to be begun anew.
-fn is_to_begin_anew(leaf: &Leaf, step: &Step, losses: u32) -> bool {
-    (losses > 0 || leaf.agent.cuts > 0) && step.after_crash == AfterCrash::Rerun
-}
+impl Attempts<'_> {
+    /// The session of an earlier attempt that the next one goes on with.
+    fn session(&self, step: &Step) -> Option<String> {
+        let session = self.leaf?.agent.session.clone();
+        session.filter(|_| !self.begins_anew(step))
+    }
 
-/// What the agent is told: the prompt, and why it is told it again where it is.
-fn told(prompt: String, leaf: Option<&Leaf>, step: &Step, losses: u32) -> String {
-    let Some(leaf) = leaf else { return prompt };
-    let goes_on = going_on(leaf, step, losses).is_some();
-    let Some(problem) = &leaf.agent.repair else {
-        return match goes_on {
-            true if leaf.agent.intervened => format!(
-                "You were interrupted, and a person worked in this session and in this folder meanwhile. Look at what was said and done, and go on with the task from there.\n\nThe task:\n\n{prompt}"
-            ),
-            true => format!(
-                "You were interrupted. Go on with the task from where you are, and look at what is done already before you do anything again.\n\nThe task:\n\n{prompt}"
-            ),
-            false => with_predecessor(prompt, Some(leaf)),
+    fn begins_new_session(&self, step: &Step) -> bool {
+        self.leaf.is_some_and(|leaf| leaf.agent.anew) || self.begins_anew(step)
+    }
+
+    /// Whether what was lost is to be begun anew.
+    fn begins_anew(&self, step: &Step) -> bool {
+        let cuts = self.leaf.map_or(0, |leaf| leaf.agent.cuts);
+        (self.losses > 0 || cuts > 0) && step.after_crash == AfterCrash::Rerun
+    }
+
+    fn predecessor(&self) -> Option<Predecessor> {
+        self.leaf?.agent.predecessor.clone()
+    }
+
+    /// What the agent is told: the task, and why it is told it again where it is.
+    fn prompt(&self, task: String, step: &Step) -> Prompt {
+        let goes_on = self.session(step).is_some();
+        let agent = self.leaf.map(|leaf| &leaf.agent);
+        let opening = match agent.and_then(|agent| agent.repair.clone()) {
+            Some(problem) => {
+                Opening::Rejected { problem, knows_task: goes_on, predecessor: self.predecessor() }
+            }
+            None if goes_on => {
+                Opening::Interrupted { by_person: agent.is_some_and(|agent| agent.intervened) }
+            }
+            None => self.predecessor().map_or(Opening::First, Opening::HandedOver),
         };
-    };
-    let task = if goes_on { String::new() } else { format!("{}\n\n", with_predecessor(prompt, Some(leaf))) };
-    let shape = step
-        .schema
-        .as_ref()
-        .map_or_else(String::new, |schema| format!(" It has to match this JSON Schema: {schema}"));
-    format!(
-        "{task}Your last answer cannot be used: {problem}\n\nAnswer again, with one JSON value and nothing around it.{shape}"
-    )
-}
-
-/// The task, and what another agent did of it before this one.
-fn with_predecessor(task: String, leaf: Option<&Leaf>) -> String {
-    match leaf.and_then(|leaf| leaf.agent.predecessor.as_ref()) {
-        Some(predecessor) => predecessor.hand_over(&task),
-        None => task,
+        Prompt { task, opening }
     }
 }
 

@@ -9,9 +9,10 @@ use backstay_workflow::first_command;
 use backstay_workflow::plan::{AfterCrash, EnvSpec, Step, Verb, Worktree};
 use serde::Serialize;
 
-use super::agent_spec::AgentTask;
+use super::agent_spec::Attempts;
 use super::instance::{Repetition, StepInstance};
 use super::plan_index::{Node, PlanIndex};
+use super::task::{AgentTask, Task, WorktreeTask};
 use crate::topic::TopicMachine;
 
 /// The time that a probe has, in milliseconds.
@@ -20,14 +21,10 @@ const PROBE_TIMEOUT_MS: u64 = 60_000;
 const FINALLY_TIMEOUT_MS: u64 = 600_000;
 /// Silence after which a step is said to stall, in milliseconds.
 const IDLE_NOTICE_MS: u64 = 600_000;
-/// The shell of what has none of its own: probes, and the making of worktrees.
-const SHELL: [&str; 5] = ["bash", "--noprofile", "--norc", "-eo", "pipefail"];
-/// What makes a worktree.
-const WORKTREE: &str = include_str!("worktree.sh");
 /// Characters of a command that lists show.
 const PREVIEW_CHARS: usize = 200;
 
-/// One process to run. The runtime adds the paths that it knows: the script's, the prompt's, the output's.
+/// One process to run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct EffectSpec {
     /// Which work.
@@ -36,14 +33,8 @@ pub struct EffectSpec {
     pub attempt: Attempt,
     /// What may be done after a crash.
     pub class: EffectClass,
-    /// The program and its arguments, without what the next fields add.
-    pub argv: Vec<String>,
-    /// A script: written to a file whose path becomes the last argument.
-    pub script: Option<String>,
-    /// What is fed to stdin.
-    pub stdin: Option<String>,
-    /// A prompt: written to a file whose path becomes the last argument.
-    pub prompt_file: Option<String>,
+    /// What it is to do.
+    pub task: Task,
     /// Variables on top of the owner's environment, in order; later ones win.
     pub env: Vec<(String, String)>,
     /// The absolute path of the folder to work in.
@@ -54,12 +45,18 @@ pub struct EffectSpec {
     pub idle_timeout_ms: Option<u64>,
     /// How long it may be silent before that is said, in milliseconds of awake time.
     pub idle_notice_ms: u64,
-    /// The agent that makes the command, where it is known by a preset; `argv` is empty then.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub agent: Option<AgentTask>,
 }
 
 impl EffectSpec {
+    /// The agent that does it, if it is known by a preset.
+    #[must_use]
+    pub fn agent(&self) -> Option<&AgentTask> {
+        match &self.task {
+            Task::Agent(agent) => Some(agent),
+            _ => None,
+        }
+    }
+
     /// The digest of the whole: what is started is what was decided.
     #[must_use]
     pub fn digest(&self) -> Digest {
@@ -71,12 +68,11 @@ impl EffectSpec {
     #[must_use]
     pub fn preview(&self) -> String {
         let first_line = |text: &str| text.trim().lines().next().unwrap_or("").to_owned();
-        let is_worktree = |script: &str| script.starts_with(WORKTREE);
-        let text = match (&self.agent, &self.script) {
-            (None, Some(script)) if is_worktree(script) => "git worktree add".to_owned(),
-            (Some(agent), _) => format!("{}: {}", agent.preset, first_line(&agent.prompt)),
-            (None, Some(script)) => first_command(script).to_owned(),
-            (None, None) => self.argv.join(" "),
+        let text = match &self.task {
+            Task::Command { argv } | Task::Program { argv, .. } => argv.join(" "),
+            Task::Script { script, .. } | Task::Probe { script } => first_command(script).to_owned(),
+            Task::Worktree(_) => "git worktree add".to_owned(),
+            Task::Agent(agent) => format!("{}: {}", agent.preset, first_line(&agent.prompt.task)),
         };
         text.chars().take(PREVIEW_CHARS).collect()
     }
@@ -104,33 +100,26 @@ impl TopicMachine {
             effect: self.effects.effect(instance.scope(), call),
             attempt,
             class: EffectClass::Attach,
-            argv: Vec::new(),
-            script: None,
-            stdin: None,
-            prompt_file: None,
+            task: Task::Command { argv: Vec::new() },
             env: render_env(&env_specs, &values)?,
             cwd: self.workplace(plan, instance, step)?,
             timeout_ms: plan.node(&step.id).and_then(total_budget_ms),
             idle_timeout_ms: step.idle_timeout_ms,
             idle_notice_ms: IDLE_NOTICE_MS,
-            agent: None,
         };
-        match (call, &step.after_crash) {
-            (EffectCall::Probe, AfterCrash::Probe { script }) => {
+        work.task = match (call, &step.after_crash, agent) {
+            (EffectCall::Probe, AfterCrash::Probe { script }, _) => {
                 work.class = EffectClass::Repeat;
-                work.timeout_ms = Some(PROBE_TIMEOUT_MS);
-                work.idle_timeout_ms = None;
-                work.argv = SHELL.map(str::to_owned).to_vec();
-                fill_script(&mut work, script, &values)?;
+                (work.timeout_ms, work.idle_timeout_ms) = (Some(PROBE_TIMEOUT_MS), None);
+                Task::Probe { script: render_script(&mut work, script, &values)? }
             }
-            _ => match agent {
-                Some(agent) => {
-                    let losses = self.effects.losses(&work.effect);
-                    self.run.fill_agent(&mut work, instance, step, agent, &values, losses)?;
-                }
-                None => fill_verb(&mut work, step, &values)?,
-            },
-        }
+            (_, _, Some(agent)) => {
+                let losses = self.effects.losses(&work.effect);
+                let attempts = Attempts { leaf: self.run.leaf(instance), losses };
+                self.run.agent_task(&work, step, agent, &values, attempts)?
+            }
+            (_, _, None) => verb_task(&mut work, step, &values)?,
+        };
         self.add_own_env(&mut work, instance);
         Ok(work)
     }
@@ -180,7 +169,7 @@ impl TopicMachine {
         let Some((plan, instance)) = found else { return Ok(None) };
         let Some(node) = plan.node(&instance.step) else { return Ok(None) };
         let work = self.effect_spec(plan, &instance, &node.step, EffectCall::Main, attempt)?;
-        Ok(work.agent.filter(|agent| agent.preset == preset))
+        Ok(work.agent().filter(|agent| agent.preset == preset).cloned())
     }
 
     /// The absolute path of the folder that the step works in: the run's own, or a worktree.
@@ -235,51 +224,42 @@ fn render_env(env_specs: &[&EnvSpec], values: &Values) -> Result<Vec<(String, St
     env_specs.iter().map(|spec| Ok((spec.name.clone(), spec.value.render(values)?))).collect()
 }
 
-fn fill_verb(work: &mut EffectSpec, step: &Step, values: &Values) -> Result<(), EvalError> {
-    match &step.verb {
+fn verb_task(work: &mut EffectSpec, step: &Step, values: &Values) -> Result<Task, EvalError> {
+    Ok(match &step.verb {
         Verb::Run { script, shell } => {
-            work.argv.clone_from(shell);
-            fill_script(work, script, values)?;
+            Task::Script { shell: shell.clone(), script: render_script(work, script, values)? }
         }
-        Verb::Command { argv } => {
-            work.argv = argv.iter().map(|part| part.render(values)).collect::<Result<Vec<_>, _>>()?;
-        }
-        Verb::Worktree(worktree) => fill_worktree(work, worktree, values)?,
-        // An agent is filled in by its plan; a group has no work of its own.
-        Verb::Agent { .. } | Verb::Group { .. } => {}
-    }
-    Ok(())
+        Verb::Command { argv } => Task::Command {
+            argv: argv.iter().map(|part| part.render(values)).collect::<Result<Vec<_>, _>>()?,
+        },
+        Verb::Worktree(worktree) => Task::Worktree(worktree_task(work, worktree, values)?),
+        // The plan names the agents of its steps; a group has no work of its own.
+        Verb::Agent { .. } | Verb::Group { .. } => Task::Command { argv: Vec::new() },
+    })
 }
 
-/// A script of our own, and that of the workflow behind it in the new worktree.
-fn fill_worktree(work: &mut EffectSpec, worktree: &Worktree, values: &Values) -> Result<(), EvalError> {
+fn worktree_task(
+    work: &mut EffectSpec,
+    worktree: &Worktree,
+    values: &Values,
+) -> Result<WorktreeTask, EvalError> {
     let render = |text: &Option<Template>| text.as_ref().map(|text| text.render(values)).transpose();
-    let instance = work.effect.scope.step_id().map_or("", StepId::as_str);
-    for (name, value) in [
-        ("BACKSTAY_WORKTREE_BRANCH", render(&worktree.branch)?.unwrap_or_default()),
-        ("BACKSTAY_WORKTREE_FROM", render(&worktree.from)?.unwrap_or_default()),
+    let setup = worktree.setup.as_ref().map(|setup| render_script(work, setup, values)).transpose()?;
+    let step = work.effect.scope.step_id().map_or("", StepId::as_str);
+    Ok(WorktreeTask {
+        branch: render(&worktree.branch)?,
+        from: render(&worktree.from)?,
         // That of a whole run is named after the run alone.
-        ("BACKSTAY_WORKTREE_STEP", instance.strip_suffix("_worktree").unwrap_or_default().to_owned()),
-    ] {
-        work.env.push((name.to_owned(), value));
-    }
-    work.argv = SHELL.map(str::to_owned).to_vec();
-    let mut script = WORKTREE.to_owned();
-    if let Some(setup) = &worktree.setup {
-        let rendered = setup.render(values)?;
-        work.env.extend(rendered.env);
-        script.push_str(&rendered.text);
-        script.push('\n');
-    }
-    work.script = Some(script);
-    Ok(())
+        step: step.strip_suffix("_worktree").map(str::to_owned),
+        setup,
+    })
 }
 
-fn fill_script(work: &mut EffectSpec, script: &Script, values: &Values) -> Result<(), EvalError> {
+/// The text of a script. Its values are variables of the work.
+fn render_script(work: &mut EffectSpec, script: &Script, values: &Values) -> Result<String, EvalError> {
     let rendered = script.render(values)?;
-    work.script = Some(rendered.text);
     work.env.extend(rendered.env);
-    Ok(())
+    Ok(rendered.text)
 }
 
 /// The awake time that one attempt has, in milliseconds.

@@ -1,7 +1,9 @@
-//! What an agent is told that goes on with a task which another one began.
+//! What an agent did in a step: what another one is told that takes its place.
 
 use backstay_model::Text;
 use backstay_model::event::Said;
+
+use super::task::Predecessor;
 
 /// The most that is told of the last message, in bytes: its end.
 const MESSAGE_BYTES_MAX: usize = 2_000;
@@ -15,13 +17,6 @@ pub(super) struct WorkDone {
     is_open: bool,
     /// How many tools it used.
     tools: u32,
-}
-
-/// The agent that worked on the task before, and what it did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Predecessor {
-    agent: String,
-    done: WorkDone,
 }
 
 impl WorkDone {
@@ -60,32 +55,9 @@ impl WorkDone {
         }
     }
 
-    /// It as that of the agent `name`, whose instance another one takes; none if it did nothing.
+    /// It as that of the agent `name`, whose place another one takes; none if it did nothing.
     pub(super) fn by(self, name: &str) -> Option<Predecessor> {
-        (self.tools > 0 || !self.message.is_empty())
-            .then(|| Predecessor { agent: name.to_owned(), done: self })
-    }
-}
-
-impl Predecessor {
-    /// The task as its successor is told it.
-    pub(super) fn hand_over(&self, task: &str) -> String {
-        let WorkDone { message, tools, .. } = &self.done;
-        let tools = match tools {
-            0 => String::new(),
-            1 => " It used 1 tool.".to_owned(),
-            many => format!(" It used {many} tools."),
-        };
-        let message = match message.trim() {
-            "" => String::new(),
-            message => {
-                let quoted: Vec<String> = message.lines().map(|line| format!("> {line}")).collect();
-                format!(" Its last message:\n\n{}", quoted.join("\n"))
-            }
-        };
-        format!(
-            "Another agent, {}, began this task and could not finish it. What it changed is in the working folder.{tools}{message}\n\nLook at what is done already before you do anything again, and go on with the task from there.\n\nThe task:\n\n{task}",
-            self.agent
-        )
+        let WorkDone { message, tools, .. } = self;
+        (tools > 0 || !message.is_empty()).then(|| Predecessor { agent: name.to_owned(), message, tools })
     }
 }

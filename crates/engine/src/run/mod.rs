@@ -19,13 +19,14 @@ mod schedule;
 mod state;
 mod step_questions;
 mod summary;
+mod task;
 mod values;
 
 #[cfg(test)]
 mod tests;
 
-pub use agent_spec::AgentTask;
 pub use effect_spec::EffectSpec;
 pub use plan_index::{PlanIndex, PlanIndexError};
 pub use redefine::{ForeignPlan, RetryOutlook};
 pub use state::{Phase, RunEnd, RunMachine};
+pub use task::{AgentTask, Opening, Predecessor, Prompt, Task, WorktreeTask};

@@ -10,11 +10,11 @@ use backstay_model::{EffectCall, EffectId, Scope, StepId};
 use backstay_workflow::expression::{EvalError, Expression};
 use backstay_workflow::plan::{Step, Verb};
 
-use super::agent_spec::AgentTask;
 use super::effect_spec::StepReferences;
 use super::instance::{Repetition, StepInstance};
 use super::plan_index::{Node, PlanIndex};
 use super::state::{Phase, RunEnd, StepPhase};
+use super::task::AgentTask;
 use crate::StopReason;
 use crate::effect::{EffectPhase, Hold};
 use crate::topic::{DecisionPass, TopicMachine};
@@ -355,7 +355,7 @@ impl DecisionPass<'_> {
                         preview: spec.preview(),
                         host: host.host.clone(),
                         boot: host.boot.clone(),
-                        agent: spec.agent.as_ref().map(AgentTask::starting),
+                        agent: spec.agent().map(AgentTask::starting),
                     };
                     self.emit_at(&instance, starting);
                     self.outcome.starts.push(spec);

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use backstay_log::{Authority, Batch, Durability, Log, Part, SharedDelivery, Ticket};
+use backstay_log::prelude::*;
+use backstay_log::{Authority, Batch, Durability, SharedDelivery, Ticket, TopicAppend};
 use backstay_model::{Payload, Seq};
 use tokio::sync::broadcast;
 
@@ -64,9 +65,10 @@ fn ours(events: usize, subscribers: usize) -> Outcome<f64> {
                 {
                     Ticket::wait(oldest)?;
                 }
-                let part = Part::new(topic.clone(), Authority::Own, vec![event(&payload); BATCH]);
+                let append =
+                    TopicAppend::new(topic.clone(), Authority::Exclusive, vec![event(&payload); BATCH]);
                 in_flight
-                    .push_back(log.submit(Batch { durability: Durability::Buffered, ..Batch::of(part) }));
+                    .push_back(log.submit(Batch { durability: Durability::Buffered, ..Batch::of(append) }));
             }
             in_flight.into_iter().try_for_each(|ticket| ticket.wait().map(|_| ()))?;
             Ok(())

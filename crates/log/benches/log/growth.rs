@@ -3,8 +3,9 @@
 use std::io::Read;
 use std::process::{Command, Stdio};
 
+use backstay_log::prelude::*;
 use backstay_log::{
-    Authority, Batch, Direction, Durability, Log, OpenOptions, Part, SqliteLog, ticket::block_on,
+    Authority, Batch, Direction, Durability, OpenOptions, SqliteLog, TopicAppend, ticket::block_on,
 };
 use backstay_model::{Payload, Seq};
 
@@ -29,11 +30,11 @@ fn grow(store: &Store, count: usize) -> Outcome<Samples> {
     let began = now();
     while number < count {
         let topic = |offset: usize| store.topics[(number + offset).wrapping_mul(STRIDE) % TOPICS].clone();
-        let parts = (0..COMMIT)
-            .map(|offset| Part::new(topic(offset), Authority::Own, vec![event(&payload)]))
+        let appends = (0..COMMIT)
+            .map(|offset| TopicAppend::new(topic(offset), Authority::Exclusive, vec![event(&payload)]))
             .collect();
         let began = now();
-        store.log.submit(Batch { parts, key: None, durability: Durability::Synced }).wait()?;
+        store.log.submit(Batch { appends, key: None, durability: Durability::Synced }).wait()?;
         samples.times.push(began.elapsed());
         number += COMMIT;
     }

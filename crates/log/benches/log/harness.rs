@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use backstay_log::{Authority, Batch, Durability, Log, NewEvent, OpenOptions, Part, SqliteLog};
+use backstay_log::prelude::*;
+use backstay_log::{Authority, Batch, Durability, NewEvent, OpenOptions, SqliteLog, TopicAppend};
 use backstay_model::{Kind, Payload, Scope, Topic};
 
 pub(crate) type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -76,10 +77,11 @@ impl Store {
         let payload = Payload::from_text(payload_text())?;
         for _ in 0..events / topics / ROUND {
             for names in store.topics.chunks(PARTS) {
-                let part =
-                    |topic: &Topic| Part::new(topic.clone(), Authority::Own, vec![event(&payload); ROUND]);
-                let parts = names.iter().map(part).collect();
-                store.log.submit(Batch { parts, key: None, durability: Durability::Buffered }).wait()?;
+                let append = |topic: &Topic| {
+                    TopicAppend::new(topic.clone(), Authority::Exclusive, vec![event(&payload); ROUND])
+                };
+                let appends = names.iter().map(append).collect();
+                store.log.submit(Batch { appends, key: None, durability: Durability::Buffered }).wait()?;
             }
         }
         std::thread::park_timeout(REST);
@@ -104,8 +106,8 @@ pub(crate) fn event(payload: &Payload) -> NewEvent {
 }
 
 pub(crate) fn batch(topic: &Topic, payload: &Payload, durability: Durability) -> Batch {
-    let part = Part::new(topic.clone(), Authority::Own, vec![event(payload)]);
-    Batch { durability, ..Batch::of(part) }
+    let append = TopicAppend::new(topic.clone(), Authority::Exclusive, vec![event(payload)]);
+    Batch { durability, ..Batch::of(append) }
 }
 
 /// One event a batch, each waited for, from this thread.

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use backstay_log::prelude::*;
 use backstay_log::{
-    Afterwards, Authority, Batch, Direction, Durability, Log, OpenOptions, Part, SqliteLog, ticket::block_on,
+    Authority, Batch, Direction, Durability, OpenOptions, SqliteLog, TopicAppend, TopicTransition,
+    ticket::block_on,
 };
 use backstay_model::{Payload, Seq, Topic};
 use rusqlite::Connection;
@@ -21,8 +23,8 @@ fn fill(log: &SqliteLog, topic: &Topic, count: usize) -> Outcome<()> {
     while left > 0 {
         let events = vec![event(&payload); left.min(BATCH)];
         left -= events.len();
-        let part = Part::new(topic.clone(), Authority::Own, events);
-        log.submit(Batch { durability: Durability::Buffered, ..Batch::of(part) }).wait()?;
+        let append = TopicAppend::new(topic.clone(), Authority::Exclusive, events);
+        log.submit(Batch { durability: Durability::Buffered, ..Batch::of(append) }).wait()?;
     }
     Ok(())
 }
@@ -89,7 +91,7 @@ pub(crate) fn replays(size: Size) -> Outcome<Vec<Row>> {
     let connection = Connection::open(&database)?;
     connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_row| Ok(()))?;
     let our_bytes = bytes(&database)?;
-    let (packed, part) = packed(size)?;
+    let (packed, append) = packed(size)?;
     Ok(vec![
         Row::plain_rate("J3 plain scan".to_owned(), scans).note(format!("{plain_bytes:.0} bytes an event")),
         Row::plain_rate("J3 replay".to_owned(), ours)
@@ -99,7 +101,7 @@ pub(crate) fn replays(size: Size) -> Outcome<Vec<Row>> {
         Row { ratio: Some(ours / 1e6), ..Row::ratio("J3 replay, millions a second".to_owned(), 0.0) }
             .goal(Some(Bound::AtLeast(2.0))),
         Row::plain_rate("J3 replay of packed events".to_owned(), packed).against(scans),
-        Row::ratio("J3 bytes of packed events by those of the same before".to_owned(), part)
+        Row::ratio("J3 bytes of packed events by those of the same before".to_owned(), append)
             .note("aim: at most 0.3".to_owned()),
     ])
 }
@@ -155,10 +157,13 @@ fn packed(size: Size) -> Outcome<(f64, f64)> {
         let events = (first..count.min(first + BATCH as u64))
             .map(|number| spoken(number).map(|payload| event(&payload)))
             .collect::<Outcome<_>>()?;
-        let part = Part::new(topic.clone(), Authority::Own, events);
-        log.submit(Batch { durability: Durability::Buffered, ..Batch::of(part) }).wait()?;
+        let append = TopicAppend::new(topic.clone(), Authority::Exclusive, events);
+        log.submit(Batch { durability: Durability::Buffered, ..Batch::of(append) }).wait()?;
     }
-    let end = Part { afterwards: Afterwards::Closed, ..Part::new(topic.clone(), Authority::Own, Vec::new()) };
+    let end = TopicAppend {
+        transition: TopicTransition::Closed,
+        ..TopicAppend::new(topic.clone(), Authority::Exclusive, Vec::new())
+    };
     log.submit(Batch::of(end)).wait()?;
     drop(log);
     let connection = Connection::open(store.join("log.db"))?;
@@ -170,11 +175,12 @@ fn packed(size: Size) -> Outcome<(f64, f64)> {
     let before = used()?;
     let log = SqliteLog::open(&store, OpenOptions { pack_after: Duration::ZERO, ..OpenOptions::default() })?;
     // Whoever writes looks at what is to be packed.
-    log.submit(Batch::of(Part::new("other".parse()?, Authority::Own, vec![event(&spoken(0)?)]))).wait()?;
+    log.submit(Batch::of(TopicAppend::new("other".parse()?, Authority::Exclusive, vec![event(&spoken(0)?)])))
+        .wait()?;
     while connection.query_row("SELECT EXISTS (SELECT 1 FROM pack)", [], |row| row.get::<_, bool>(0))? {
         std::thread::park_timeout(Duration::from_millis(20));
     }
-    let part = used()? as f64 / before as f64;
+    let append = used()? as f64 / before as f64;
     let mut rates = (0..size.rounds.max(3)).map(|_| replay(&log, &topic)).collect::<Outcome<Vec<_>>>()?;
-    Ok((median(&mut rates), part))
+    Ok((median(&mut rates), append))
 }

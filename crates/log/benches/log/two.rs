@@ -4,7 +4,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use backstay_log::{Durability, Log, OpenOptions, SqliteLog};
+use backstay_log::prelude::*;
+use backstay_log::{Durability, OpenOptions, SqliteLog};
 use backstay_model::Payload;
 
 use crate::harness::{Outcome, Samples, batch, now, payload_text, topic_names};

@@ -1,7 +1,7 @@
-//! Collecting blobs that no event names any more.
+//! Collecting blobs that no event names.
 //!
-//! The collector looks at what is old first, then asks what is named, and removes what is old and not named. Whoever keeps a
-//! blob anew makes it young again, under a lock, so that none goes between being kept and being named.
+//! The collector lists old blobs first, then asks which blobs are named, and removes old blobs that are not named. Storing a blob again
+//! makes it young, under a lock, so that no blob is removed between its storing and its naming.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -15,51 +15,51 @@ use backstay_model::Digest;
 use super::{BlobStore, Kept, failed};
 use crate::error::BlobError;
 
-/// The lock that keeps collectors apart from those who keep blobs.
+/// The lock that separates collectors from processes that store blobs.
 const LOCK: &str = "collect.lock";
 
-/// Some blobs.
+/// Number and size of blobs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct BlobSum {
+pub struct BlobTotals {
     /// Their number.
     pub blobs: u64,
-    /// What they take, in bytes.
+    /// Their size.
     pub size_bytes: u64,
 }
 
-/// What a collection did, or would do.
+/// The result of a collection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Collected {
-    /// What went, or would go.
-    pub gone: BlobSum,
-    /// What nothing names either, and is too young to go.
-    pub young: BlobSum,
+pub struct CollectedBlobs {
+    /// Blobs that were removed, or would be.
+    pub gone: BlobTotals,
+    /// Blobs that no event names, but that are too young.
+    pub young: BlobTotals,
 }
 
-impl BlobSum {
+impl BlobTotals {
     fn add(&mut self, file: &Seen) {
         self.blobs += u64::from(file.digest.is_some());
         self.size_bytes += file.size_bytes;
     }
 }
 
-/// A blob, or the draft of one, as it was seen.
+/// A blob or a draft of one, as it was listed.
 struct Seen {
-    /// Its name below the folder of all of them.
+    /// Its name below the folder of all blobs.
     name: PathBuf,
-    /// None for a draft.
+    /// Its digest; `None` for a draft.
     digest: Option<Digest>,
     size_bytes: u64,
-    /// Whether nobody has kept it anew for a while.
+    /// Whether it is older than the cutoff.
     is_old: bool,
 }
 
-/// Keeps collectors and those who keep blobs apart, as long as it lives. Dropping it lets blobs go again.
+/// While it lives, no blob is collected.
 #[derive(Debug)]
 pub struct Guard(#[expect(dead_code, reason = "closing it frees the lock")] File);
 
 impl Guard {
-    /// For one who keeps a blob; there may be many.
+    /// Takes the lock for storing a blob, together with others.
     pub(super) fn shared(folder: &Dir) -> Result<Guard, BlobError> {
         Guard::locked(folder, File::lock_shared)
     }
@@ -74,7 +74,7 @@ impl Guard {
     }
 }
 
-/// Makes a blob young again.
+/// Makes a blob young.
 pub(super) fn renew(folder: &Dir, name: &Path) -> Result<(), BlobError> {
     #[expect(
         clippy::disallowed_methods,
@@ -86,26 +86,28 @@ pub(super) fn renew(folder: &Dir, name: &Path) -> Result<(), BlobError> {
 }
 
 impl BlobStore {
-    /// Removes the blobs that were kept before `cutoff` and that `named` does not give, and drafts of that age. `named` is
-    /// asked after it is known what is old; it gives every blob that an event names by then, or `None` if it cannot.
-    /// With `only_look` nothing is removed. Blocks.
+    /// Removes the blobs from before `cutoff` that `named` does not return, and drafts of that age. `named` is called after the old blobs are
+    /// listed; it returns every blob that an event names by then, or `None` if it cannot. With `only_look` nothing is removed.
+    /// Blocks.
     ///
     /// # Errors
-    /// [`BlobError::Io`] if a folder cannot be read or a blob not be removed.
+    /// [`BlobError::Io`] if a folder cannot be read or a blob cannot be removed.
     pub fn collect<E>(
         &self,
         cutoff: SystemTime,
         only_look: bool,
         named: impl FnOnce() -> Result<HashSet<Digest>, E>,
-    ) -> Result<Result<Collected, E>, BlobError> {
-        let Kept::Folder { folder, .. } = &self.0 else { return Ok(Ok(Collected::default())) };
-        let Some(folder) = super::open(folder)? else { return Ok(named().map(|_| Collected::default())) };
+    ) -> Result<Result<CollectedBlobs, E>, BlobError> {
+        let Kept::Folder { folder, .. } = &self.0 else { return Ok(Ok(CollectedBlobs::default())) };
+        let Some(folder) = super::open(folder)? else {
+            return Ok(named().map(|_| CollectedBlobs::default()));
+        };
         let seen = seen_blobs(&folder, cutoff)?;
         let named = match named() {
             Ok(named) => named,
             Err(error) => return Ok(Err(error)),
         };
-        let mut collected = Collected::default();
+        let mut collected = CollectedBlobs::default();
         for file in seen {
             if file.digest.is_some_and(|digest| named.contains(&digest)) {
                 continue;
@@ -119,10 +121,10 @@ impl BlobStore {
         Ok(Ok(collected))
     }
 
-    /// As long as the guard lives, no blob is removed, by any process; none if there are no blobs yet. Blocks.
+    /// Returns a guard; while it lives, no process removes a blob. `None` if there are no blobs yet. Blocks.
     ///
     /// # Errors
-    /// [`BlobError::Io`] if the lock cannot be had.
+    /// [`BlobError::Io`] if the lock cannot be taken.
     pub fn hold(&self) -> Result<Option<Guard>, BlobError> {
         match &self.0 {
             Kept::Folder { folder, .. } => super::open(folder)?.as_ref().map(Guard::shared).transpose(),
@@ -130,10 +132,10 @@ impl BlobStore {
         }
     }
 
-    /// The size in bytes of a blob; none if it is not there. Blocks.
+    /// Returns the size of a blob in bytes; `None` if it is missing. Blocks.
     ///
     /// # Errors
-    /// [`BlobError::Io`] if it cannot be looked at.
+    /// [`BlobError::Io`] if its file cannot be read.
     pub fn size_bytes(&self, digest: Digest) -> Result<Option<u64>, BlobError> {
         match &self.0 {
             Kept::Folder { folder, .. } => match super::open(folder)? {
@@ -147,7 +149,7 @@ impl BlobStore {
         }
     }
 
-    /// The digest and size in bytes of every blob. Blocks.
+    /// Returns the digest and the size in bytes of every blob. Blocks.
     ///
     /// # Errors
     /// [`BlobError::Io`] if a folder cannot be read.
@@ -187,7 +189,7 @@ fn seen_blobs(folder: &Dir, cutoff: SystemTime) -> Result<Vec<Seen>, BlobError> 
     Ok(seen)
 }
 
-/// Removes a file, unless somebody made it young meanwhile.
+/// Removes a file, unless it was made young meanwhile.
 fn remove(folder: &Dir, file: &Seen, cutoff: SystemTime) -> Result<bool, BlobError> {
     let _nobody_keeps = Guard::alone(folder)?;
     match status(folder, &file.name)? {
@@ -202,12 +204,12 @@ fn remove(folder: &Dir, file: &Seen, cutoff: SystemTime) -> Result<bool, BlobErr
     }
 }
 
-/// A file that is gone meanwhile is no error.
+/// Returns the file's status; `None` if it was removed meanwhile.
 fn status(folder: &Dir, name: &Path) -> Result<Option<Status>, BlobError> {
     folder.status(name).map_err(|source| failed("look at", &folder.path().join(name), source))
 }
 
-/// Every file in the shards by its name below `folder`, with the digest that it says.
+/// Calls `each` with every file in the shards: its name below `folder`, and the digest in its name.
 fn each_file(
     folder: &Dir,
     mut take: impl FnMut(PathBuf, Option<Digest>) -> Result<(), BlobError>,
@@ -255,10 +257,10 @@ mod tests {
             };
             blobs.collect(cutoff, only_look, ask).unwrap().unwrap()
         };
-        let of = |blobs| BlobSum { blobs, size_bytes: 5 * blobs };
+        let of = |blobs| BlobTotals { blobs, size_bytes: 5 * blobs };
         // When it was looked at, `again` was old; it was made young before it would have gone.
-        assert_eq!(look(false), Collected { gone: of(1), young: of(1) });
-        assert_eq!(look(false), Collected { gone: of(0), young: of(2) });
+        assert_eq!(look(false), CollectedBlobs { gone: of(1), young: of(1) });
+        assert_eq!(look(false), CollectedBlobs { gone: of(0), young: of(2) });
         let mut left: Vec<_> = blobs.list().unwrap();
         left.sort();
         let mut expected = vec![(named, 5), (young, 5), (again, 5)];
@@ -274,7 +276,7 @@ mod tests {
         age(folder.path(), old);
         let cutoff = SystemTime::UNIX_EPOCH + CUTOFF;
         let seen = blobs.collect(cutoff, true, || Ok::<_, Infallible>(HashSet::new())).unwrap().unwrap();
-        assert_eq!(seen.gone, BlobSum { blobs: 1, size_bytes: 5 });
+        assert_eq!(seen.gone, BlobTotals { blobs: 1, size_bytes: 5 });
         assert_eq!(blobs.collect(cutoff, false, || Err("the log")).unwrap(), Err("the log"));
         assert_eq!(blobs.get(old).unwrap(), b"older");
     }
@@ -290,7 +292,7 @@ mod tests {
         let cutoff = SystemTime::UNIX_EPOCH + CUTOFF;
         let named = || Ok::<_, Infallible>(HashSet::from([digest]));
         let collected = blobs.collect(cutoff, false, named).unwrap().unwrap();
-        assert_eq!(collected.gone, BlobSum { blobs: 0, size_bytes: 4 });
+        assert_eq!(collected.gone, BlobTotals { blobs: 0, size_bytes: 4 });
         assert!(!draft.exists());
     }
 }

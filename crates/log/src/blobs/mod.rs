@@ -1,7 +1,7 @@
 //! Blobs: large values by the digest of their bytes, beside the log.
 //!
-//! A blob is kept before the event that names it is appended, so an event never names what is not there. Blobs that no
-//! event names any more are collected; see [`BlobStore::collect`].
+//! A blob is stored before the event that names it is appended, so no event names a missing blob. Blobs that no event names are
+//! collected; see [`BlobStore::collect`].
 
 mod collect;
 mod scrubbed;
@@ -17,10 +17,10 @@ use backstay_model::Digest;
 
 use crate::error::BlobError;
 
-pub use self::collect::{BlobSum, Collected, Guard};
+pub use self::collect::{BlobTotals, CollectedBlobs, Guard};
 pub use self::scrubbed::{BlobState, BlobsScrubbed};
 
-/// A store of blobs. Cheap to clone; equal bytes are kept once.
+/// A store of blobs. Cheap to clone; equal bytes are stored once.
 #[derive(Clone, Debug)]
 pub struct BlobStore(Kept);
 
@@ -31,19 +31,19 @@ enum Kept {
 }
 
 impl BlobStore {
-    /// The blobs under `folder`, which is made when the first is kept. A blob lies in `folder/ab/abcd…`.
+    /// Returns the blobs under `folder`, which is created with the first blob. A blob is in `folder/ab/abcd…`.
     #[must_use]
     pub fn in_folder(folder: &Path) -> BlobStore {
         BlobStore(Kept::Folder { folder: Arc::from(folder), drawn: Arc::new(AtomicU64::new(0)) })
     }
 
-    /// Blobs that are forgotten with the last handle.
+    /// Returns blobs in memory, which are dropped with the last handle.
     #[must_use]
     pub fn in_memory() -> BlobStore {
         BlobStore(Kept::Memory(Arc::default()))
     }
 
-    /// Keeps `bytes` and gives their digest once they are on the disk. Blocks.
+    /// Stores `bytes` and returns their digest once they are on the disk. Blocks.
     ///
     /// # Errors
     /// [`BlobError::Io`] if they cannot be written.
@@ -62,7 +62,7 @@ impl BlobStore {
         Ok(digest)
     }
 
-    /// The bytes with this digest, which is checked; where a secret was taken out of them, what was left. Blocks.
+    /// Returns the bytes with this digest, and checks them. If a secret was masked in them, it returns the masked bytes. Blocks.
     ///
     /// # Errors
     /// [`BlobError::Missing`], [`BlobError::Damaged`], or [`BlobError::Io`].
@@ -89,13 +89,13 @@ impl BlobStore {
     }
 }
 
-/// The name of a blob below the folder of all of them.
+/// Returns the name of a blob below the folder of all blobs.
 fn name_of(digest: Digest) -> PathBuf {
     let name = digest.to_string();
     Path::new(&name[..2]).join(&name)
 }
 
-/// The folder of all blobs; none if there are none yet.
+/// Opens the folder of all blobs; `None` if there is none yet.
 fn open(folder: &Path) -> Result<Option<Dir>, BlobError> {
     if_there(Dir::open_found(folder)).map_err(|source| failed("open the folder", folder, source))
 }
@@ -106,7 +106,7 @@ fn read(folder: &Path, digest: Digest) -> Result<Option<Vec<u8>>, BlobError> {
     if_there(dir.read(&name, u64::MAX)).map_err(|source| failed("read", &folder.join(name), source))
 }
 
-/// The folder of all blobs, made if need be.
+/// Opens or creates the folder of all blobs.
 fn make(folder: &Path) -> Result<Dir, BlobError> {
     if let Some(dir) = open(folder)? {
         return Ok(dir);
@@ -152,7 +152,7 @@ fn write(folder: &Path, digest: Digest, bytes: &[u8], draft: u64) -> Result<(), 
     if let Err(error) = written {
         if let Err(left) = shard.remove(&draft) {
             // A draft that stays behind costs room and harms nothing: it has no blob's name.
-            tracing::debug!(draft, %left, "a draft of a blob stays behind");
+            tracing::debug!(draft, %left, "a draft of a blob was not removed");
         }
         return Err(error);
     }
@@ -177,7 +177,7 @@ fn sync(dir: &Dir) -> Result<(), BlobError> {
 }
 
 fn failed(action: &'static str, path: &Path, source: io::Error) -> BlobError {
-    BlobError::Io { action, path: path.to_owned(), source }
+    BlobError::Io { action, location: path.into(), source: source.into() }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! Blobs that are not any more what was kept, because a secret was taken out of them.
+//! Blobs in which a secret was masked.
 //!
-//! A blob keeps its name, which is the digest of what was kept: events speak of it by that. Beside it lies a record of what
-//! its bytes are since, so that it is found and verified as before.
+//! A blob keeps its name, the digest of its first bytes, because events name it so. A record beside it has the digests of the masked
+//! bytes, so that it can be verified.
 
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -12,48 +12,48 @@ use serde::{Deserialize, Serialize};
 
 use super::{BlobStore, Kept, failed, name_of};
 use crate::error::BlobError;
-use crate::sqlite::care::{Names, Secret};
+use crate::sqlite::maintenance::{JsonText, Secret};
 
 /// The version of [`Record`]'s form.
 const RECORD_VERSION: u32 = 1;
-/// A record is shorter than this.
+/// The greatest size of a record.
 const RECORD_BYTES_MAX: u64 = 1 << 20;
-/// What follows the digest in the name of a record.
+/// Follows the digest in the name of a record.
 const SUFFIX: &str = ".scrubbed";
 
-/// What became of a blob.
+/// The record of a masked blob.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Record {
     version: u32,
-    /// The digest of what was kept.
+    /// The digest of the first bytes.
     original: Digest,
-    /// What its bytes may be since, the newest last.
+    /// The digests that its bytes may have since, the newest last.
     digests: Vec<Digest>,
     /// When it was last changed.
     at: Timestamp,
 }
 
-/// A blob's state, by its bytes.
+/// The state of a blob's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BlobState {
-    /// It is what was kept.
+    /// They are as they were stored.
     Whole,
-    /// A secret was taken out of it, and it is what was left.
+    /// A secret was masked in them.
     Scrubbed,
 }
 
-/// What was blanked in blobs.
+/// The result of scrubbing blobs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BlobsScrubbed {
-    /// Blobs that had the value.
+    /// The number of blobs with the value.
     pub blobs: u64,
 }
 
 impl BlobStore {
-    /// Whether a blob is what it should be. Blocks.
+    /// Verifies a blob. Blocks.
     ///
     /// # Errors
-    /// [`BlobError`] if it is not, is not there, or cannot be read.
+    /// [`BlobError`] if it is damaged, missing, or cannot be read.
     pub fn state(&self, digest: Digest) -> Result<BlobState, BlobError> {
         let bytes = self.get(digest)?;
         Ok(if Digest::of(&bytes) == digest { BlobState::Whole } else { BlobState::Scrubbed })
@@ -67,7 +67,7 @@ impl BlobStore {
     pub fn scrub(
         &self,
         secret: &Secret,
-        names: &dyn Fn(Digest) -> Names,
+        names: &dyn Fn(Digest) -> JsonText,
         now: Timestamp,
     ) -> Result<BlobsScrubbed, BlobError> {
         let Kept::Folder { folder, .. } = &self.0 else { return Ok(BlobsScrubbed::default()) };
@@ -77,7 +77,7 @@ impl BlobStore {
             let name = name_of(digest);
             let read = folder.read(&name, u64::MAX);
             let mut bytes = read.map_err(|source| failed("read", &folder.path().join(&name), source))?;
-            match secret.blank_whole(&mut bytes, names(digest)) {
+            match secret.mask_json(&mut bytes, names(digest)) {
                 Ok(0) | Err(_) => continue,
                 Ok(_) => {}
             }
@@ -89,18 +89,18 @@ impl BlobStore {
     }
 }
 
-/// Whether `actual` is what was left of the blob.
+/// Returns whether `actual` is a digest of the masked blob.
 pub(super) fn is_left_of(folder: &Dir, digest: Digest, actual: Digest) -> Result<bool, BlobError> {
     Ok(read(folder, digest)?.is_some_and(|record| record.digests.contains(&actual)))
 }
 
-/// Whether something was taken out of the blob.
+/// Returns whether a secret was masked in the blob.
 pub(super) fn is_scrubbed(folder: &Dir, digest: Digest) -> Result<bool, BlobError> {
     let record = record_name(digest);
     folder.has(&record).map_err(|source| failed("look at", &folder.path().join(record), source))
 }
 
-/// The blob is again what was kept.
+/// Removes the record, because the blob has its first bytes again.
 pub(super) fn forget(folder: &Dir, digest: Digest) -> Result<(), BlobError> {
     let record = record_name(digest);
     let removed = if_there(folder.remove(&record)).map(drop);
@@ -160,8 +160,8 @@ mod tests {
 
     use super::*;
 
-    fn theirs(_: Digest) -> Names {
-        Names::Theirs
+    fn theirs(_: Digest) -> JsonText {
+        JsonText::External
     }
 
     const AT: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);

@@ -1,16 +1,14 @@
 //! Errors of the operations, one enum for each.
 
-use std::io;
-use std::path::PathBuf;
-
 use backstay_model::limits::{INBOX_INPUTS_MAX, KEY_CHARS_MAX};
 use backstay_model::{Code, Coded, Digest, Epoch, OwnerId, Seq, Topic};
 
+use super::{Cause, Location};
 use crate::contract::OwnerView;
 use crate::cursor::CursorError;
 use crate::error::StoreError;
 
-/// What was measured and found too large.
+/// The measure of a batch that is too large.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Measure {
     /// Events of one batch.
@@ -37,29 +35,28 @@ impl Measure {
     }
 }
 
-/// A batch that no store would take, whatever is in it.
+/// A batch that is not valid, whatever its topics are.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidBatch {
-    /// It has no parts.
-    #[error("the batch has no parts")]
+    /// It has no appends.
+    #[error("the batch has no appends")]
     NoParts,
-    /// Two parts are of one topic.
-    #[error("two parts of the batch are of the topic {0}")]
+    /// Two appends are of one topic.
+    #[error("two appends of the batch are of the topic {0}")]
     TopicTwice(Topic),
     /// Only an owner may release or end a topic.
     #[error("only its owner may release or end the topic {0}")]
     EndByInput(Topic),
-    /// Events of a topic are freed by its owner, its only user, or after its end; a whole topic without anything else in
-    /// the part.
-    #[error("the topic {0} cannot be freed in this way")]
+    /// The authority may not trim or delete in this way: `Owner` and `Exclusive` may trim, `Exclusive` and `Retention` may delete, and
+    /// an append that deletes has nothing else.
+    #[error("this authority may not trim or delete the topic {0}")]
     NotToFree(Topic),
     /// A trace is 32 lower-case hexadecimal digits.
-    #[error("`{0}` is not a trace of 32 lower-case hexadecimal digits")]
+    #[error("the trace `{0}` is not 32 lower-case hexadecimal digits")]
     Trace(String),
 }
 
-/// An append was not taken. Nothing of its batch is there, except where [`StoreError::OutcomeUnknown`] says that
-/// this is open.
+/// An append was refused or failed. Nothing of its batch was written, except that [`StoreError::OutcomeUnknown`] leaves it open.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum AppendError {
     /// The writer is not, or no longer, the topic's owner.
@@ -71,10 +68,10 @@ pub enum AppendError {
         epoch: Epoch,
         /// The topic's epoch.
         current: Epoch,
-        /// Who owns it now, if anybody does.
+        /// The owner now, if there is one.
         owner: Option<OwnerId>,
     },
-    /// The topic is somebody's; only its owner and inputs may append.
+    /// The topic has an owner: only the owner and inputs may append.
     #[error("{topic} has an owner since epoch {current}")]
     Owned {
         /// The topic.
@@ -100,18 +97,18 @@ pub enum AppendError {
         /// The topic.
         topic: Topic,
     },
-    /// The topic does not end where the writer expected.
+    /// The head is not the one that the writer expected.
     #[error("{topic} ends at {actual}, the writer expected {expected}")]
     Conflict {
         /// The topic.
         topic: Topic,
-        /// Where the writer expected it to end.
+        /// The head that the writer expected.
         expected: Seq,
-        /// Where it ends.
+        /// The head.
         actual: Seq,
     },
-    /// Something was said to the topic that the writer has not seen.
-    #[error("an input at {input} of {topic} is newer than {after}")]
+    /// The topic has an input that the writer has not seen.
+    #[error("{topic} has an input at {input}; the writer has read up to {after}")]
     NewerInput {
         /// The topic.
         topic: Topic,
@@ -120,17 +117,17 @@ pub enum AppendError {
         /// The last input.
         input: Seq,
     },
-    /// Events can be freed only up to the end of a batch.
-    #[error("no batch of {topic} ends at {seq}; its head is {head}")]
+    /// The trim does not stand at the end of a batch.
+    #[error("{topic} cannot be trimmed up to {seq}: no batch ends there (its head is {head})")]
     NotABatchEnd {
         /// The topic.
         topic: Topic,
-        /// The number up to which events were to be freed.
+        /// The number up to which the append trims.
         seq: Seq,
         /// The topic's head.
         head: Seq,
     },
-    /// The idempotency key was used for something else.
+    /// The idempotency key was used for another batch.
     #[error("the idempotency key `{key}` of {topic} was used for another append")]
     KeyConflict {
         /// The batch's first topic.
@@ -139,22 +136,22 @@ pub enum AppendError {
         key: String,
     },
     /// Too many inputs wait for the owner.
-    #[error("{INBOX_INPUTS_MAX} inputs wait in {topic} already")]
+    #[error("{topic} has {INBOX_INPUTS_MAX} inputs that no owner has read")]
     InboxFull {
         /// The topic.
         topic: Topic,
     },
     /// The batch is larger than a batch may be.
-    #[error("{actual} {}, at most {limit} are possible", .measure.unit())]
+    #[error("{actual} {} exceed the limit of {limit}", .measure.unit())]
     TooLarge {
         /// What is too large.
         measure: Measure,
-        /// How large it is.
+        /// Its size.
         actual: usize,
-        /// How large it may be.
+        /// The limit.
         limit: usize,
     },
-    /// The batch makes no sense.
+    /// The batch is not valid.
     #[error(transparent)]
     Invalid(#[from] InvalidBatch),
     /// The store cannot be written.
@@ -191,7 +188,9 @@ impl Coded for AppendError {
                 "Read what is new, then decide again.".to_owned()
             }
             AppendError::KeyConflict { .. } => "Use another key for another append.".to_owned(),
-            AppendError::InboxFull { .. } => "Let an owner settle what waits.".to_owned(),
+            AppendError::InboxFull { .. } => {
+                "Let an owner of the topic read them, then try again.".to_owned()
+            }
             AppendError::TooLarge { measure: Measure::PayloadBytes | Measure::BatchBytes, .. } => {
                 "Keep large values as blobs and append their digests.".to_owned()
             }
@@ -208,28 +207,28 @@ impl Coded for AppendError {
     }
 }
 
-/// An event is there but cannot be read. Reading can go on behind it.
+/// An event exists but cannot be read. Reading can go on behind it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("event {seq} of {topic} cannot be read: {what}")]
 pub struct DamagedEvent {
-    /// Whose event.
+    /// The topic.
     pub topic: Topic,
-    /// Which event.
+    /// The event's number.
     pub seq: Seq,
-    /// What is wrong with it.
+    /// The damage.
     pub what: String,
 }
 
 /// A read failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ReadError {
-    /// The cursor does not fit.
+    /// The cursor does not fit the log or the topic.
     #[error(transparent)]
     Cursor(#[from] CursorError),
     /// An event cannot be read.
     #[error(transparent)]
     Damaged(#[from] DamagedEvent),
-    /// Events are missing where none may be.
+    /// An event is missing though its neighbours exist.
     #[error("{topic} has no event {expected}; the next one is {found}")]
     Hole {
         /// The topic.
@@ -273,16 +272,16 @@ impl Coded for ReadError {
     }
 }
 
-/// A topic was not given to the claimer.
+/// A claim was not granted.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ClaimError {
-    /// Somebody has it, and lives.
+    /// The topic has an owner that holds its proof.
     #[error("{topic} belongs to process {} on {}", .owner.identity.pid, .owner.identity.host)]
     Owned {
         /// The topic.
         topic: Topic,
-        /// Who has it.
-        owner: OwnerView,
+        /// The owner.
+        owner: Box<OwnerView>,
     },
     /// The topic has ended.
     #[error("{topic} has ended")]
@@ -296,7 +295,7 @@ pub enum ClaimError {
         /// The topic.
         topic: Topic,
     },
-    /// The guard is of another log, or its proof was given up.
+    /// The guard is of another log, or it was lost.
     #[error("this process is not registered as the owner {0}")]
     NotRegistered(OwnerId),
     /// The store cannot be used.
@@ -332,40 +331,42 @@ impl Coded for ClaimError {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum OpenError {
     /// It was made by a newer version.
-    #[error("the store {path} has format {found}, this version knows up to {known}")]
+    #[error("the store {location} has format {found}, this version knows up to {known}")]
     NewerStore {
         /// The store.
-        path: PathBuf,
+        location: Location,
         /// Its format.
         found: i64,
         /// The newest format known here.
         known: i64,
     },
-    /// It was made before the first release.
-    #[error("the store {path} has a format of the time before the first release, which is not read any more")]
+    /// It has a format from before the first release.
+    #[error(
+        "the store {location} has a format from before the first release, which this version does not read"
+    )]
     DevelopmentStore {
         /// The store.
-        path: PathBuf,
+        location: Location,
     },
-    /// It is something else.
-    #[error("{path} is not a Backstay store: {what}")]
+    /// It is not a store.
+    #[error("{location} is not a Backstay store: {what}")]
     NotAStore {
-        /// What was opened.
-        path: PathBuf,
-        /// What it is instead.
+        /// The path that was opened.
+        location: Location,
+        /// What was found instead.
         what: String,
     },
-    /// There is no store, and none was to be made.
-    #[error("there is no store at {path}")]
+    /// There is no store, and the caller did not ask for a new one.
+    #[error("there is no store at {location}")]
     Missing {
-        /// Where it was looked for.
-        path: PathBuf,
+        /// The path where it should be.
+        location: Location,
     },
-    /// Locks and shared memory cannot be trusted there.
-    #[error("{path} is on a network file system ({kind})")]
+    /// It is on a network file system, whose locks and shared memory cannot be trusted.
+    #[error("{location} is on a network file system ({kind})")]
     NetworkFileSystem {
         /// The store.
-        path: PathBuf,
+        location: Location,
         /// The file system.
         kind: &'static str,
     },
@@ -403,32 +404,33 @@ impl Coded for OpenError {
     }
 }
 
-/// A blob cannot be kept or given.
+/// A blob cannot be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum BlobError {
-    /// There is no such blob.
+    /// The blob does not exist.
     #[error("there is no blob {digest}")]
     Missing {
-        /// What was asked for.
+        /// The requested digest.
         digest: Digest,
     },
-    /// Its bytes are not those that were kept.
+    /// Its bytes do not have its digest.
     #[error("the blob {digest} is damaged: its bytes have the digest {actual}")]
     Damaged {
-        /// What was asked for.
+        /// The requested digest.
         digest: Digest,
         /// The digest of what is there.
         actual: Digest,
     },
     /// A file cannot be used.
-    #[error("cannot {action} {path}")]
+    #[error("cannot {action} {location}")]
     Io {
-        /// What was tried.
+        /// The operation.
         action: &'static str,
         /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
+        location: Location,
+        /// What the system said.
+        #[source]
+        source: Cause,
     },
 }
 

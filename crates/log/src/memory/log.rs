@@ -1,32 +1,28 @@
-//! What the log in memory does for its users: each call is over at once.
+//! The contract over the log in memory: every future is ready at once.
 
 use std::ops::Bound;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use backstay_model::limits::{FOLD_BYTES_MAX, PAGE_EVENTS_MAX};
 use backstay_model::{LogId, Position, Recorded, Seq, Topic};
 
-use super::guard::MemoryGuard;
+use super::guard::{MemoryGuard, Proof};
 use super::{MemoryLog, MemoryOwner, MemoryTopic};
 use crate::contract::{
-    Batch, ClaimMode, Claimed, Direction, EntryRow, EventFilter, KeptFold, Log, NewEvent, OwnerGuard,
-    OwnerIdentity, Page, Pending, TopicFilter, TopicRow,
+    Batch, ClaimMode, Claimed, Direction, EntryKind, EntryRow, EventFilter, FoldCache, FoldSnapshot,
+    Incarnation, IncarnationCause, IndexState, LogFuture, LogIndex, LogMaintenance, LogOwnership, LogReader,
+    LogWriter, NewEvent, OwnerGuard, OwnerIdentity, Page, TopicFilter, TopicRow,
 };
 use crate::cursor::{Cursor, CursorError};
-use crate::error::{ClaimError, OpenError, ReadError};
+use crate::error::{ClaimError, OpenError, ReadError, StoreError};
 use crate::subscribe::Subscription;
 use crate::ticket::Ticket;
 
-fn ready<'a, T: Send + 'a>(value: T) -> Pending<'a, T> {
+fn ready<'a, T: Send + 'a>(value: T) -> LogFuture<'a, T> {
     Box::pin(std::future::ready(value))
 }
 
-impl Log for MemoryLog {
-    fn id(&self) -> LogId {
-        self.0.id
-    }
-
+impl LogWriter for MemoryLog {
     fn submit(&self, batch: Batch) -> Ticket {
         Ticket::ready(self.0.submit(&batch))
     }
@@ -34,29 +30,37 @@ impl Log for MemoryLog {
     fn submit_live(&self, topic: Topic, event: NewEvent) {
         self.0.submit_live(&topic, event);
     }
+}
 
-    fn keep_fold(&self, topic: &Topic, kept: KeptFold) {
+impl FoldCache for MemoryLog {
+    fn save_fold(&self, topic: &Topic, snapshot: FoldSnapshot) {
         let mut state = self.0.lock();
         let Some(found) = state.topics.get_mut(topic) else { return };
-        let known = found.folds.get(&kept.fold).filter(|known| known.version == kept.version);
-        let is_end = |event: &Recorded| event.seq == kept.seq && !event.more;
-        if kept.state.len() <= FOLD_BYTES_MAX
-            && kept.seq > known.map_or(found.state.floor, |known| known.seq)
-            && found.events.get(found.behind(kept.seq) - 1).is_some_and(is_end)
+        let known = found.folds.get(&snapshot.fold).filter(|known| known.version == snapshot.version);
+        let is_end = |event: &Recorded| event.seq == snapshot.seq && !event.more;
+        if snapshot.state.len() <= FOLD_BYTES_MAX
+            && snapshot.seq > known.map_or(found.state.floor, |known| known.seq)
+            && found.events.get(found.index_after(snapshot.seq) - 1).is_some_and(is_end)
         {
-            found.folds.insert(kept.fold.clone(), kept);
+            found.folds.insert(snapshot.fold.clone(), snapshot);
         }
     }
 
-    fn kept_fold(
+    fn load_fold(
         &self,
         topic: &Topic,
         fold: &str,
         version: u32,
-    ) -> Pending<'_, Result<Option<KeptFold>, ReadError>> {
+    ) -> LogFuture<'_, Result<Option<FoldSnapshot>, ReadError>> {
         let state = self.0.lock();
-        let kept = state.topics.get(topic).and_then(|found| found.folds.get(fold));
-        ready(Ok(kept.filter(|kept| kept.version == version).cloned()))
+        let snapshot = state.topics.get(topic).and_then(|found| found.folds.get(fold));
+        ready(Ok(snapshot.filter(|snapshot| snapshot.version == version).cloned()))
+    }
+}
+
+impl LogReader for MemoryLog {
+    fn id(&self) -> LogId {
+        self.0.id
     }
 
     fn read(
@@ -65,7 +69,7 @@ impl Log for MemoryLog {
         at: Seq,
         direction: Direction,
         limit: usize,
-    ) -> Pending<'_, Result<Page, ReadError>> {
+    ) -> LogFuture<'_, Result<Page, ReadError>> {
         ready(Ok(self.0.page(topic, at, direction, limit)))
     }
 
@@ -76,32 +80,44 @@ impl Log for MemoryLog {
         direction: Direction,
         limit: usize,
         filter: &EventFilter,
-    ) -> Pending<'_, Result<Page, ReadError>> {
+    ) -> LogFuture<'_, Result<Page, ReadError>> {
         let state = self.0.lock();
         let Some(topic) = state.topics.get(topic) else {
             return ready(Ok(Page { events: Vec::new(), head: Seq(0), gap: None }));
         };
         let (found, head) = (&topic.events, topic.state.head);
-        let taken = |event: &&Recorded| filter.takes(&event.kind, &event.scope);
+        let matches = |event: &&Recorded| filter.matches(&event.kind, &event.scope);
         let limit = limit.min(PAGE_EVENTS_MAX);
         let events = match direction {
             Direction::Forward => {
-                found.iter().filter(|event| event.seq > at).filter(taken).take(limit).cloned().collect()
+                found.iter().filter(|event| event.seq > at).filter(matches).take(limit).cloned().collect()
             }
-            Direction::Backward => {
-                found.iter().rev().filter(|event| event.seq < at).filter(taken).take(limit).cloned().collect()
-            }
+            Direction::Backward => found
+                .iter()
+                .rev()
+                .filter(|event| event.seq < at)
+                .filter(matches)
+                .take(limit)
+                .cloned()
+                .collect(),
         };
         ready(Ok(Page { events, head, gap: topic.gap(at, direction) }))
     }
 
-    fn read_all(&self, after: Position, limit: usize) -> Pending<'_, Result<Vec<Recorded>, ReadError>> {
-        let state = self.0.lock();
+    fn head(&self, topic: &Topic) -> LogFuture<'_, Result<Seq, ReadError>> {
+        ready(Ok(self.0.lock().topic(topic).head))
+    }
+
+    fn read_all(&self, after: Position, limit: usize) -> LogFuture<'_, Result<Vec<Recorded>, ReadError>> {
+        let mut state = self.0.lock();
+        let horizon = state.horizon();
         let mut found = Vec::new();
+        let readable = after < horizon;
+        let range = (Bound::Excluded(after), Bound::Included(horizon));
         for (topic, seq) in
-            state.by_position.range((Bound::Excluded(after), Bound::Unbounded)).map(|(_, event)| event)
+            readable.then(|| state.by_position.range(range)).into_iter().flatten().map(|(_, event)| event)
         {
-            let event = |topic: &MemoryTopic| topic.events.get(topic.behind(*seq) - 1).cloned();
+            let event = |topic: &MemoryTopic| topic.events.get(topic.index_after(*seq) - 1).cloned();
             found.extend(state.topics.get(topic).and_then(event));
             let whole = found.last().is_some_and(|last| !last.more);
             if found.len() >= limit.min(PAGE_EVENTS_MAX) && whole {
@@ -111,11 +127,21 @@ impl Log for MemoryLog {
         ready(Ok(found))
     }
 
-    fn head(&self, topic: &Topic) -> Pending<'_, Result<Seq, ReadError>> {
-        ready(Ok(self.0.lock().topic(topic).head))
+    fn changed(&self, after: Position) -> LogFuture<'_, Position> {
+        let (shared, mut newest) = (self.0.clone(), self.0.newest.subscribe());
+        Box::pin(async move {
+            // The sender lives in this log, which the caller holds.
+            while newest.wait_for(|newest| *newest > after).await.is_ok() {
+                let horizon = shared.lock().horizon();
+                if horizon > after {
+                    return horizon;
+                }
+            }
+            after
+        })
     }
 
-    fn cursor(&self, topic: &Topic, seq: Seq) -> Pending<'_, Result<Cursor, ReadError>> {
+    fn cursor(&self, topic: &Topic, seq: Seq) -> LogFuture<'_, Result<Cursor, ReadError>> {
         let page = self.0.page(topic, Seq(seq.0.saturating_add(1)), Direction::Backward, 1);
         let g = page.events.first().map_or(Position(0), |event| event.g);
         ready(if seq > page.head {
@@ -125,7 +151,7 @@ impl Log for MemoryLog {
         })
     }
 
-    fn resolve(&self, topic: &Topic, cursor: &Cursor) -> Pending<'_, Result<Seq, ReadError>> {
+    fn resolve(&self, topic: &Topic, cursor: &Cursor) -> LogFuture<'_, Result<Seq, ReadError>> {
         let checked = cursor.check(self.0.id, topic);
         ready(checked.map_err(ReadError::from).and_then(|()| self.0.resolve(cursor)))
     }
@@ -140,13 +166,18 @@ impl Log for MemoryLog {
         let wake = self.0.newest.subscribe();
         Subscription::new(self.0.clone(), self.0.id, topic.clone(), Err(after), wake)
     }
+}
 
-    fn register_owner(&self, identity: OwnerIdentity) -> Pending<'_, Result<Box<dyn OwnerGuard>, OpenError>> {
-        let alive = Arc::new(AtomicBool::new(true));
+impl LogOwnership for MemoryLog {
+    fn register_owner(
+        &self,
+        identity: OwnerIdentity,
+    ) -> LogFuture<'_, Result<Box<dyn OwnerGuard>, OpenError>> {
+        let proof = Arc::new(Proof::default());
         let registered_at = self.0.clock.now();
-        let owner = MemoryOwner { identity: identity.clone(), alive: alive.clone(), registered_at };
+        let owner = MemoryOwner { identity: identity.clone(), proof: proof.clone(), registered_at };
         self.0.lock().owners.insert(identity.owner, owner);
-        let guard: Box<dyn OwnerGuard> = Box::new(MemoryGuard { identity, alive });
+        let guard: Box<dyn OwnerGuard> = Box::new(MemoryGuard { identity, proof });
         ready(Ok(guard))
     }
 
@@ -155,40 +186,51 @@ impl Log for MemoryLog {
         topic: &Topic,
         guard: &'a dyn OwnerGuard,
         mode: ClaimMode,
-        _patient: bool,
-    ) -> Pending<'a, Result<Claimed, ClaimError>> {
+    ) -> LogFuture<'a, Result<Claimed, ClaimError>> {
         ready(self.0.claim(topic, guard.identity(), mode))
     }
+}
 
-    fn topics(&self, filter: TopicFilter) -> Pending<'_, Result<Vec<TopicRow>, ReadError>> {
+impl LogIndex for MemoryLog {
+    fn topics(&self, filter: TopicFilter) -> LogFuture<'_, Result<Vec<TopicRow>, ReadError>> {
         ready(Ok(self.0.topics(&filter)))
     }
 
-    fn topic(&self, topic: &Topic) -> Pending<'_, Result<Option<TopicRow>, ReadError>> {
+    fn topic(&self, topic: &Topic) -> LogFuture<'_, Result<Option<TopicRow>, ReadError>> {
         let state = self.0.lock();
-        let found = state.topics.get(topic).filter(|found| found.is_there());
+        let found = state.topics.get(topic).filter(|found| found.exists());
         ready(Ok(found.map(|found| state.row(topic, found))))
     }
 
-    fn entries(&self, kind: &str, wanted: Option<&str>) -> Pending<'_, Result<Vec<EntryRow>, ReadError>> {
+    fn entries(
+        &self,
+        kind: &EntryKind,
+        wanted: Option<&IndexState>,
+    ) -> LogFuture<'_, Result<Vec<EntryRow>, ReadError>> {
         let state = self.0.lock();
         let found = state
             .entries
             .iter()
-            .filter(|((of, ..), entry)| of == kind && wanted.is_none_or(|wanted| entry.state == wanted))
+            .filter(|((of, ..), entry)| of == kind && wanted.is_none_or(|wanted| entry.state == *wanted))
             .map(|((.., topic), entry)| EntryRow { topic: topic.clone(), entry: entry.clone() })
             .collect();
         ready(Ok(found))
     }
+}
 
-    fn changed(&self, after: Position) -> Pending<'_, Position> {
-        let mut newest = self.0.newest.subscribe();
-        Box::pin(async move {
-            match newest.wait_for(|newest| *newest > after).await {
-                Ok(newest) => *newest,
-                // The sender lives in this log, which the caller holds.
-                Err(_closed) => after,
-            }
-        })
+impl LogMaintenance for MemoryLog {
+    fn incarnation(&self) -> LogFuture<'_, Result<Incarnation, ReadError>> {
+        ready(Ok(Incarnation {
+            number: 1,
+            cause: IncarnationCause::Created,
+            at: self.0.created_at,
+            lost_after: Position(0),
+            floor: Position(0),
+        }))
+    }
+
+    /// Nothing here is more durable than the process.
+    fn durable_position(&self) -> LogFuture<'_, Result<Position, StoreError>> {
+        ready(Ok(*self.0.newest.borrow()))
     }
 }

@@ -1,7 +1,7 @@
-//! Moving the write-ahead log into the database: by a thread in the background, so that no commit waits for it.
+//! Checkpoints: a background thread moves the write-ahead log into the database, so that no commit waits for it.
 //!
-//! While others write, the thread never quite catches up. When little is left, the next commit moves the rest itself, and
-//! the log begins anew. Should the thread not come to it at all, a commit does it when the log is long.
+//! While others write, the thread never moves all of it. When little is left, the next commit moves the rest, and the log begins
+//! again. If the thread does not run, a commit moves everything once the log is long.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,23 +11,23 @@ use std::thread::JoinHandle;
 
 use rusqlite::Connection;
 
-use super::{fault, schema};
+use super::{error_map, schema};
 use crate::crash::crash_point;
+use crate::disk_space::is_out_of_space;
 use crate::error::StoreError;
-use crate::room::has_no_room;
 
 /// Pages in the log after which the thread begins.
 const BEGIN_PAGES: u32 = 400;
-/// Pages in the log after which a commit does what the thread did not.
+/// Pages in the log after which a commit moves them itself.
 const PAGES_MAX: u32 = 16_384;
 /// A commit moves the rest if this little is left.
 const REST_PAGES: u32 = 128;
-/// Where the thread does not catch up, a commit moves the rest if it is this part of the whole.
+/// If the thread does not catch up, a commit moves the rest if it is this part of the whole.
 const REST_PART: u32 = 8;
 /// How often in a row the thread tries to catch up.
 const PASSES: usize = 3;
 
-/// The thread, and what it and the commits tell each other.
+/// The background thread, and the state that it shares with commits.
 #[derive(Debug)]
 pub(super) struct Checkpointer {
     /// Pages in the log after the last commit of this process.
@@ -40,7 +40,7 @@ pub(super) struct Checkpointer {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What SQLite says of a checkpoint.
+/// The result of a checkpoint.
 #[derive(Clone, Copy, Debug)]
 struct Passed {
     pages: u32,
@@ -57,7 +57,7 @@ impl Checkpointer {
                 counted.store(now.unsigned_abs(), Ordering::Relaxed);
                 Ok(())
             }))
-            .map_err(|source| fault::sqlite("set up", path, source))?;
+            .map_err(|source| error_map::sqlite("set up", path, source))?;
         let (little_left, under_way) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let (begin, begun) = mpsc::sync_channel(1);
         let failed = Arc::new(AtomicBool::new(false));
@@ -70,16 +70,16 @@ impl Checkpointer {
         let thread = std::thread::Builder::new()
             .name("backstay-checkpoint".to_owned())
             .spawn(move || work.run(&begun))
-            .map_err(|source| fault::io("start a thread for", path, source))?;
+            .map_err(|source| error_map::io("start a thread for", path, source))?;
         Ok(Checkpointer { pages, little_left, under_way, failed, begin: Some(begin), thread: Some(thread) })
     }
 
-    /// Whether a flush has failed.
+    /// Returns whether a flush has failed.
     pub(super) fn has_failed(&self) -> bool {
         self.failed.load(Ordering::SeqCst)
     }
 
-    /// Looks at how long the log is. To be called in this process's turn.
+    /// Starts a checkpoint if the log is long enough. The caller holds the writer lock.
     pub(super) fn after_commit(&self, writing: &Connection) {
         let pages = self.pages.load(Ordering::Relaxed);
         if pages < BEGIN_PAGES {
@@ -94,11 +94,11 @@ impl Checkpointer {
             && let Some(begin) = &self.begin
             && begin.try_send(()).is_err()
         {
-            tracing::trace!("the thread that moves the log has been told already");
+            tracing::trace!("a checkpoint is due already");
         }
     }
 
-    /// Moves what is there, so that the next process has little to recover.
+    /// Moves the whole log, so that the next process has little to recover.
     pub(super) fn at_close(&self, writing: &Connection) {
         if self.pages.load(Ordering::Relaxed) > 0 && !self.has_failed() {
             move_all(writing, &self.failed);
@@ -110,7 +110,7 @@ impl Drop for Checkpointer {
     fn drop(&mut self) {
         self.begin = None;
         if let Some(Err(_panic)) = self.thread.take().map(JoinHandle::join) {
-            tracing::error!("the thread that moves the log panicked");
+            tracing::error!("the checkpoint thread panicked");
         }
     }
 }
@@ -118,13 +118,13 @@ impl Drop for Checkpointer {
 fn move_all(connection: &Connection, failed: &AtomicBool) {
     crash_point("log.checkpoint.before");
     match checkpoint(connection) {
-        Ok(passed) => tracing::trace!(?passed, "the log was moved into the database"),
+        Ok(passed) => tracing::trace!(?passed, "a checkpoint ended"),
         // The log only gets longer; the next one may do better. Who writes hears of a full disk itself.
-        Err(error) if has_no_room(&error) => {
-            tracing::debug!(%error, "the log was not moved into the database")
+        Err(error) if is_out_of_space(&error) => {
+            tracing::debug!(%error, "a checkpoint failed")
         }
         Err(error) => {
-            tracing::warn!(%error, "the log was not moved into the database");
+            tracing::warn!(%error, "a checkpoint failed");
             note_failed_flush(&error, failed);
         }
     }
@@ -134,7 +134,7 @@ fn move_all(connection: &Connection, failed: &AtomicBool) {
 /// After a flush that failed the next one may succeed and say nothing about what was lost; frames that are read back from the
 /// log then may not be those that were written.
 fn note_failed_flush(error: &rusqlite::Error, failed: &AtomicBool) {
-    if fault::is_failed_flush(error) && !failed.swap(true, Ordering::SeqCst) {
+    if error_map::is_failed_flush(error) && !failed.swap(true, Ordering::SeqCst) {
         tracing::error!(%error, "a flush failed while the log was moved; this process writes no more");
     }
 }
@@ -165,7 +165,7 @@ impl Work {
                     true
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "the log cannot be moved in the background");
+                    tracing::warn!(%error, "the checkpoint thread cannot open the database");
                     false
                 }
             };
@@ -186,7 +186,7 @@ impl Work {
                     }
                 }
                 Err(error) => {
-                    tracing::debug!(%error, "the log was not moved in the background");
+                    tracing::debug!(%error, "a background checkpoint failed");
                     note_failed_flush(&error, &self.failed);
                     return;
                 }

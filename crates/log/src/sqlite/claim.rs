@@ -1,4 +1,4 @@
-//! Claims: who may take a topic over, and when.
+//! Claims: when a topic may be claimed, and by whom.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,27 +10,26 @@ use tokio::sync::oneshot;
 
 use super::lock::LockFile;
 use super::queue::{ClaimAnswer, ClaimRequest, Command};
-use super::readers::Failed;
+use super::readers::ReadFailure;
 use super::store::Inner;
-use crate::contract::{ClaimMode, Claimed, OwnerIdentity, OwnerView};
+use crate::contract::{ClaimMode, Claimed, HostId, OwnerIdentity, OwnerState, OwnerView};
 use crate::error::{ClaimError, ReadError, StoreError};
 use crate::ticket::block_on;
 
-/// An owner that holds its lock and was not renewed for so long of the claimer's own clock is silent.
+/// An owner is silent if it holds its lock and did not renew its row for this time of the claimer's own clock.
 const SILENT_AFTER: Duration = Duration::from_secs(30);
-/// How often a patient claimer looks whether the owner was renewed, or gave the topic up.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often a waiting claim reads the owner's row. The lock itself is waited for, and not polled.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// One claim, from the first look to the answer. It runs on a thread of its own and may wait there.
+/// One claim, from the first read to the answer. It runs on a thread of its own, which may wait.
 pub(super) struct Claim {
     pub(super) inner: Arc<Inner>,
     pub(super) topic: Topic,
     pub(super) claimer: OwnerIdentity,
     pub(super) mode: ClaimMode,
-    pub(super) patient: bool,
 }
 
-/// What is known of a topic's owner.
+/// The owner of the topic, as it was read.
 #[derive(Clone, Debug)]
 struct Seen {
     owner: Option<OwnerView>,
@@ -38,7 +37,7 @@ struct Seen {
     renewals: i64,
 }
 
-/// How long a claimer has been watching which owner.
+/// The owner that a claim waits for, and since when.
 struct Watch {
     owner: OwnerId,
     lock: Option<LockFile>,
@@ -48,7 +47,7 @@ struct Watch {
 }
 
 impl Claim {
-    /// Claims the topic. Stops before the claim if `reply` is not waited for any more.
+    /// Claims the topic. Stops early if the caller does not wait for `reply` any more.
     pub(super) fn run(
         &self,
         reply: &oneshot::Sender<Result<Claimed, ClaimError>>,
@@ -82,42 +81,45 @@ impl Claim {
             let found = snapshot
                 .connection
                 .query_row(
-                    "SELECT epoch, owner, ifnull(host, ''), ifnull(pid, 0), ifnull(renewals, 0) FROM topic \
+                    "SELECT epoch, owner, ifnull(host, ''), ifnull(pid, 0), ifnull(renewals, 0), \
+                     ifnull(host_id, '') FROM topic \
                      LEFT JOIN owner ON owner.id = topic.owner WHERE name = ?1",
                     [topic.as_str()],
                     |row| {
                         let epoch = Epoch(super::sql::unsigned(row, 0)?);
                         let owner: Option<String> = row.get(1)?;
-                        Ok((epoch, owner, row.get::<_, String>(2)?, row.get::<_, u32>(3)?, row.get(4)?))
+                        let host_id = HostId::new(row.get(5)?);
+                        Ok((epoch, owner, row.get(2)?, host_id, row.get(3)?, row.get(4)?))
                     },
                 )
                 .optional()?;
-            let Some((epoch, owner, host, pid, renewals)) = found else {
+            let Some((epoch, owner, host, host_id, pid, renewals)) = found else {
                 return Ok(Seen { owner: None, epoch: Epoch(0), renewals: 0 });
             };
             let Some(owner) = owner else { return Ok(Seen { owner: None, epoch, renewals: 0 }) };
             let owner: OwnerId = owner.parse().map_err(|invalid: backstay_model::InvalidId| {
-                Failed::Corrupt(format!("the owner of {topic}: {invalid}"))
+                ReadFailure::Corrupt(format!("the owner of {topic}: {invalid}"))
             })?;
-            let alive = locks.is_alive(owner)?;
-            let identity = OwnerIdentity { owner, host, pid };
-            Ok(Seen { owner: Some(OwnerView { identity, epoch, alive }), epoch, renewals })
+            let state = locks.state(owner)?;
+            let identity = OwnerIdentity { owner, host, host_id, pid };
+            Ok(Seen { owner: Some(OwnerView { identity, epoch, state }), epoch, renewals })
         });
         read.await
     }
 
-    /// Why the topic may be claimed now; none if the claimer has to wait.
+    /// Returns why the topic may be claimed now; `None` if the claim has to wait.
     fn reason(&self, seen: &Seen, watch: &mut Option<Watch>) -> Result<Option<ClaimReason>, ClaimError> {
         let Some(owner) = &seen.owner else { return Ok(Some(ClaimReason::Unowned)) };
-        if !owner.alive {
-            return Ok(Some(ClaimReason::OwnerDead));
+        match owner.state {
+            OwnerState::Held => {}
+            OwnerState::SessionGone => return Ok(Some(ClaimReason::SessionGone)),
+            OwnerState::Dead => return Ok(Some(ClaimReason::OwnerDead)),
         }
-        if self.mode == ClaimMode::TakeOver {
-            return Ok(Some(ClaimReason::TakenOver));
-        }
-        let owned = || ClaimError::Owned { topic: self.topic.clone(), owner: owner.clone() };
-        if !self.patient {
-            return Err(owned());
+        let owned = || ClaimError::Owned { topic: self.topic.clone(), owner: Box::new(owner.clone()) };
+        match self.mode {
+            ClaimMode::TakeOver => return Ok(Some(ClaimReason::TakenOver)),
+            ClaimMode::IfFree => return Err(owned()),
+            ClaimMode::WaitUntilFree => {}
         }
         let now = self.inner.clock().monotonic();
         let id = owner.identity.owner;
@@ -137,10 +139,10 @@ impl Claim {
         if now.saturating_sub(began) >= SILENT_AFTER { Err(owned()) } else { Ok(None) }
     }
 
-    /// Waits until the owner's lock is free, and at most for the next look.
+    /// Waits until the owner's lock is free, at most for [`CHECK_INTERVAL`].
     fn wait(&self, watch: Option<&Watch>) -> Result<(), ClaimError> {
         if let Some(lock) = watch.and_then(|watch| watch.lock.as_ref())
-            && lock.acquire_within(LOOK_EVERY)?
+            && lock.acquire_within(CHECK_INTERVAL)?
         {
             lock.release();
         }
@@ -162,6 +164,6 @@ impl Claim {
 fn as_claim_error(error: ReadError) -> ClaimError {
     match error {
         ReadError::Store(error) => error.into(),
-        other => StoreError::Corrupt { path: "log.db".into(), what: other.to_string() }.into(),
+        other => StoreError::Corrupt { location: "log.db".into(), what: other.to_string() }.into(),
     }
 }

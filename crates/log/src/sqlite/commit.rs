@@ -1,6 +1,6 @@
-//! One transaction: check what others have committed, judge, number, write.
+//! One transaction: take in the commits of other processes, admit the batches, number their events, write the rows.
 //!
-//! Everything in memory here is a cache of the rows up to `seen`. It is thrown away whenever a commit failed.
+//! All state here is a cache of the rows up to `seen`. It is dropped whenever a commit fails.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -10,17 +10,17 @@ use std::time::Duration;
 use backstay_model::{Epoch, Position, Seq, Timestamp, Topic};
 use rusqlite::{Connection, OptionalExtension};
 
-use super::fault;
-use super::placed::Placed;
+use super::database_file::DatabaseFile;
+use super::error_map;
+use super::pending_index::{PendingIndex, StoreState};
 use super::schema::FLAG_CONTROL;
 use super::sql::{position, standing, stored, unsigned};
-use super::tail::{StoreState, Tail};
+use crate::admission::TopicState;
 use crate::error::StoreError;
-use crate::judge::TopicState;
 
-/// With more foreign rows than this the cache is rebuilt from nothing, topic by topic as they are asked for.
+/// The cache is dropped if other processes have written more rows than this; topics are then loaded when they are used.
 const FOLD_ROWS_MAX: u64 = 10_000;
-/// With more topics than this the cache is rebuilt from nothing.
+/// The cache is dropped if it has more topics or names than this.
 const TOPICS_MAX: usize = 65_536;
 
 const FOLD: &str =
@@ -29,36 +29,36 @@ const LOAD: &str = "SELECT id, floor, closed, epoch, owner FROM topic WHERE name
 const INDEX_HEAD: &str = "SELECT seq, g FROM topic_event WHERE topic_id = ?1 ORDER BY seq DESC LIMIT 1";
 const HEAD_ROW: &str = "SELECT at, last_input, last_fact, seq, topic_id FROM event WHERE g = ?1";
 
-/// The writing end of the database, and what it knows of the topics.
+/// The connection that writes, and its cache of topics.
 #[derive(Debug)]
 pub(super) struct Committer {
     pub(super) connection: Connection,
-    placed: Placed,
-    pub(super) tail: Arc<Tail>,
+    database_file: DatabaseFile,
+    pub(super) pending_index: Arc<PendingIndex>,
     pub(super) seen: Position,
     pub(super) generation: i64,
     slots: HashMap<Topic, Slot>,
     slots_by_id: HashMap<i64, Slot>,
     topics: Vec<Cached>,
-    /// The numbers of names in the database.
+    /// The numbers of names in the table `name`.
     pub(super) stored_names: HashMap<Arc<str>, i64>,
-    /// With more waiting index entries than this, commits carry some of them.
+    /// A commit writes index entries once more than this wait.
     pub(super) waiting_max: usize,
-    /// Other processes have written since the last commit of this one.
+    /// Whether other processes have written since the last commit of this process.
     pub(super) foreign: bool,
-    /// What the transaction does that nobody waits for.
-    pub(super) chore: Chore,
-    /// Rows of events that are gone may still be there.
+    /// The background task of the transaction.
+    pub(super) task: BackgroundTask,
+    /// Whether rows of trimmed events may be left.
     pub(super) sweeps: bool,
-    /// Payloads of topics that ended may be worth packing.
+    /// Whether topics that ended may have payloads to pack.
     pub(super) packs: bool,
-    /// A topic whose pages are damaged, and that is still to be packed.
+    /// A topic that cannot be packed because its pages are damaged.
     pub(super) unpackable: Option<i64>,
-    /// How long ago a topic has to have ended.
+    /// The age from which a topic that ended is packed.
     pub(super) pack_after: Duration,
 }
 
-/// A topic's place in the cache, good within one transaction.
+/// The index of a topic in the cache, valid within one transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Slot(usize);
 
@@ -68,79 +68,81 @@ pub(super) struct Cached {
     pub(super) state: TopicState,
 }
 
-/// What is done when nobody asks for anything.
+/// Work that the writer does when no command waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Chore {
-    /// Entries that wait are written to the index.
+pub(super) enum BackgroundTask {
+    /// Writes waiting index entries.
     Index,
-    /// What is gone is freed.
+    /// Removes rows of trimmed events.
     Sweep,
-    /// What has ended is packed.
+    /// Packs payloads of topics that ended.
     Pack,
 }
 
-impl Chore {
-    /// What to say if it failed. A reader finds what waits in memory, sees nothing of what is gone, and reads payloads where
-    /// they were.
-    pub(super) const fn undone(self) -> &'static str {
+impl BackgroundTask {
+    /// Returns the message for a failure. Readers are not affected: they find waiting entries in memory, see no trimmed event, and
+    /// read unpacked payloads.
+    pub(super) const fn failure(self) -> &'static str {
         match self {
-            Chore::Index => "the index was not written",
-            Chore::Sweep => "what is gone was not freed",
-            Chore::Pack => "what has ended was not packed",
+            BackgroundTask::Index => "the index was not written",
+            BackgroundTask::Sweep => "what is gone was not freed",
+            BackgroundTask::Pack => "what has ended was not packed",
         }
     }
 }
 
-/// Why a transaction ended without a commit.
-pub(super) enum Failed {
-    /// SQLite could not do something; nothing of the transaction is there.
+/// The reason why a transaction was not committed.
+pub(super) enum CommitFailure {
+    /// A statement failed; nothing of the transaction was written.
     Before(rusqlite::Error),
-    /// The commit itself failed.
+    /// The commit failed; the transaction may have been written.
     Commit(rusqlite::Error),
     /// The database contradicts itself.
     Corrupt(String),
-    /// The file is not the store's any more.
+    /// The file at the store's path is not the one that was opened.
     Displaced(StoreError),
 }
 
-impl From<rusqlite::Error> for Failed {
-    fn from(source: rusqlite::Error) -> Failed {
-        Failed::Before(source)
+impl From<rusqlite::Error> for CommitFailure {
+    fn from(source: rusqlite::Error) -> CommitFailure {
+        CommitFailure::Before(source)
     }
 }
 
-impl Failed {
-    /// What it means for those whose batches were in the transaction.
+impl CommitFailure {
+    /// Returns the error for the batches of the transaction.
     pub(super) fn into_error(self, path: &Path) -> StoreError {
         match self {
-            Failed::Before(source) => fault::sqlite("write", path, source),
-            Failed::Corrupt(what) => StoreError::Corrupt { path: path.to_owned(), what },
-            Failed::Displaced(error) => error,
-            Failed::Commit(source) => match fault::sqlite("commit to", path, source) {
-                StoreError::Sqlite { path, source, .. } => StoreError::OutcomeUnknown { path, source },
+            CommitFailure::Before(source) => error_map::sqlite("write", path, source),
+            CommitFailure::Corrupt(what) => StoreError::Corrupt { location: path.into(), what },
+            CommitFailure::Displaced(error) => error,
+            CommitFailure::Commit(source) => match error_map::sqlite("commit to", path, source) {
+                StoreError::Backend { location, source, .. } => {
+                    StoreError::OutcomeUnknown { location, source }
+                }
                 known => known,
             },
         }
     }
 
-    /// Whether what was flushed before may be gone too.
+    /// Returns whether a flush failed, so that earlier commits may be lost too.
     pub(super) fn is_failed_flush(&self) -> bool {
-        matches!(self, Failed::Before(source) | Failed::Commit(source) if fault::is_failed_flush(source))
+        matches!(self, CommitFailure::Before(source) | CommitFailure::Commit(source) if error_map::is_failed_flush(source))
     }
 }
 
 impl Committer {
     pub(super) fn new(
         connection: Connection,
-        placed: Placed,
-        tail: Arc<Tail>,
+        database_file: DatabaseFile,
+        pending_index: Arc<PendingIndex>,
         waiting_max: usize,
         pack_after: Duration,
     ) -> Committer {
         Committer {
             connection,
-            placed,
-            tail,
+            database_file,
+            pending_index,
             seen: Position(0),
             generation: -1,
             slots: HashMap::new(),
@@ -149,7 +151,7 @@ impl Committer {
             stored_names: HashMap::new(),
             waiting_max,
             foreign: false,
-            chore: Chore::Index,
+            task: BackgroundTask::Index,
             sweeps: false,
             packs: false,
             unpackable: None,
@@ -158,30 +160,30 @@ impl Committer {
     }
 
     pub(super) fn path(&self) -> &Path {
-        self.placed.path()
+        self.database_file.path()
     }
 
-    /// The newest position that this process has seen or made.
+    /// Returns the newest position that this process has read or written.
     pub(super) const fn newest(&self) -> Position {
         self.seen
     }
 
-    /// Begins a transaction and brings the cache up to date. To be called in this process's turn.
-    pub(super) fn begin(&mut self) -> Result<(), Failed> {
-        self.chore = Chore::Index;
-        // An event in a file without a name would be lost with this process.
-        self.placed.check().map_err(Failed::Displaced)?;
+    /// Begins a transaction and updates the cache. The caller holds the writer lock.
+    pub(super) fn begin(&mut self) -> Result<(), CommitFailure> {
+        self.task = BackgroundTask::Index;
+        // An event in an unlinked file would be lost with this process.
+        self.database_file.check().map_err(CommitFailure::Displaced)?;
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.raw_execute()?;
         self.check()
     }
 
     /// Commits.
-    pub(super) fn commit(&mut self) -> Result<(), Failed> {
+    pub(super) fn commit(&mut self) -> Result<(), CommitFailure> {
         let committed = self.connection.prepare_cached("COMMIT").and_then(|mut commit| commit.raw_execute());
-        committed.map(|_| ()).map_err(Failed::Commit)
+        committed.map(|_| ()).map_err(CommitFailure::Commit)
     }
 
-    /// Ends the transaction without a trace.
+    /// Rolls the transaction back and drops the cache.
     pub(super) fn roll_back(&mut self) {
         self.forget();
         self.seen = Position(0);
@@ -201,10 +203,12 @@ impl Committer {
         self.stored_names.clear();
     }
 
-    fn check(&mut self) -> Result<(), Failed> {
+    fn check(&mut self) -> Result<(), CommitFailure> {
         let state = StoreState::read(&self.connection)?;
         let new = state.newest.0.saturating_sub(self.seen.0);
-        if state.marks.generation != self.generation || new > FOLD_ROWS_MAX || self.topics.len() > TOPICS_MAX
+        if state.marks.generation != self.generation
+            || new > FOLD_ROWS_MAX
+            || self.topics.len().max(self.stored_names.len()) > TOPICS_MAX
         {
             self.forget();
             self.generation = state.marks.generation;
@@ -215,16 +219,18 @@ impl Committer {
         }
         self.foreign = state.newest > self.seen;
         self.seen = state.newest.max(self.seen);
-        let mut tail = self.tail.lock();
-        if !tail.agree(&self.connection, &state)? {
+        let mut pending_index = self.pending_index.lock();
+        if !pending_index.sync(&self.connection, &state)? {
             // Marks only grow, and nobody else writes now.
-            return Err(Failed::Corrupt("its index is behind what this process has seen of it".to_owned()));
+            return Err(CommitFailure::Corrupt(
+                "its index is behind what this process has seen of it".to_owned(),
+            ));
         }
         Ok(())
     }
 
-    /// Takes over what others appended to topics that are in the cache.
-    fn fold(&mut self) -> Result<(), Failed> {
+    /// Applies the events of other processes to the cached topics.
+    fn fold(&mut self) -> Result<(), CommitFailure> {
         let mut changed = Vec::new();
         let mut statement = self.connection.prepare_cached(FOLD)?;
         let mut rows = statement.query([stored(self.seen.0)])?;
@@ -250,20 +256,20 @@ impl Committer {
         Ok(())
     }
 
-    /// Brings a topic into the cache, if there is such a topic.
-    pub(super) fn load(&mut self, topic: &Topic) -> Result<Option<Slot>, Failed> {
+    /// Loads a topic into the cache; returns `None` if it does not exist.
+    pub(super) fn load(&mut self, topic: &Topic) -> Result<Option<Slot>, CommitFailure> {
         if let Some(slot) = self.slots.get(topic) {
             return Ok(Some(*slot));
         }
         Ok(self.find(topic)?.map(|cached| self.keep(topic, cached)))
     }
 
-    /// What is known of the topic in this slot.
+    /// Returns the cached topic in `slot`.
     pub(super) fn cached(&mut self, slot: Slot) -> &mut Cached {
         &mut self.topics[slot.0]
     }
 
-    fn find(&self, topic: &Topic) -> Result<Option<Cached>, Failed> {
+    fn find(&self, topic: &Topic) -> Result<Option<Cached>, CommitFailure> {
         let loaded = self
             .connection
             .prepare_cached(LOAD)?
@@ -283,16 +289,16 @@ impl Committer {
         let Some((id, mut state, owner)) = loaded else { return Ok(None) };
         if let Some(owner) = owner {
             state.owner = Some(owner.parse().map_err(|invalid: backstay_model::InvalidId| {
-                Failed::Corrupt(format!("the owner of {topic}: {invalid}"))
+                CommitFailure::Corrupt(format!("the owner of {topic}: {invalid}"))
             })?);
         }
         self.find_head(topic, id, &mut state)?;
         Ok(Some(Cached { id, state }))
     }
 
-    /// The head is what the tail, the index, or the floor says, whichever is the greatest.
-    fn find_head(&self, topic: &Topic, id: i64, state: &mut TopicState) -> Result<(), Failed> {
-        let waiting = self.tail.lock().of(id).last().map(|entry| (entry.seq, entry.g));
+    /// The head is the greatest number in the pending index, the index or the floor.
+    fn find_head(&self, topic: &Topic, id: i64, state: &mut TopicState) -> Result<(), CommitFailure> {
+        let waiting = self.pending_index.lock().of(id).last().map(|entry| (entry.seq, entry.g));
         let newest = match waiting {
             Some(newest) => Some(newest),
             None => self
@@ -313,7 +319,9 @@ impl Committer {
             })
             .optional()?;
         if of_head != Some(true) {
-            return Err(Failed::Corrupt(format!("the event {head} of {topic} is not where its index says")));
+            return Err(CommitFailure::Corrupt(format!(
+                "the event {head} of {topic} is not where its index says"
+            )));
         }
         state.head = head;
         Ok(())
@@ -327,8 +335,8 @@ impl Committer {
         slot
     }
 
-    /// Brings a topic into the cache, and makes it if there is none.
-    pub(super) fn load_or_make(&mut self, topic: &Topic) -> Result<Slot, Failed> {
+    /// Loads a topic into the cache; creates it if it does not exist.
+    pub(super) fn load_or_make(&mut self, topic: &Topic) -> Result<Slot, CommitFailure> {
         if let Some(slot) = self.load(topic)? {
             return Ok(slot);
         }
@@ -337,8 +345,8 @@ impl Committer {
         Ok(self.keep(topic, Cached { id, state: TopicState::default() }))
     }
 
-    /// What is known of a topic, the rows of this transaction included.
-    pub(super) fn state(&mut self, topic: &Topic) -> Result<TopicState, Failed> {
+    /// Returns the state of a topic, including the rows of this transaction.
+    pub(super) fn state(&mut self, topic: &Topic) -> Result<TopicState, CommitFailure> {
         let slot = self.load(topic)?;
         Ok(slot.map(|slot| self.cached(slot).state.clone()).unwrap_or_default())
     }

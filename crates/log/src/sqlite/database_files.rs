@@ -9,7 +9,7 @@ use std::path::Path;
 
 use backstay_files::{Dir, FileKind, Refused};
 
-use super::fault;
+use super::error_map;
 use crate::error::StoreError;
 
 /// What SQLite puts beside a database, by what follows its name.
@@ -20,7 +20,7 @@ const SUPER_JOURNAL: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
 
 /// Refuses the database at `path` if it, or a file that SQLite uses with it, is not a regular file with one name.
 pub(super) fn check(path: &Path) -> Result<(), StoreError> {
-    let failed = |source| fault::io("open the database", path, source);
+    let failed = |source| error_map::io("open the database", path, source);
     let name = path.file_name().and_then(|name| name.to_str());
     let (Some(folder), Some(name)) = (path.parent(), name) else {
         return Err(failed(io::ErrorKind::InvalidInput.into()));

@@ -1,12 +1,12 @@
-//! The events of places, fetched from their rows.
+//! Fetching events by their positions.
 
 use backstay_model::{Payload, Position, Recorded, Scope, Seq, Timestamp, Topic};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 
-use super::kinds;
-use super::packed::{Unfit, Unpacker};
-use super::readers::Failed;
+use super::kind_table;
+use super::packed::{UnpackError, Unpacker};
+use super::readers::ReadFailure;
 use super::schema::{FLAG_MORE, FLAG_PLAIN};
 use super::snapshot::Span;
 use super::sql::stored;
@@ -15,7 +15,7 @@ use crate::error::{DamagedEvent, ReadError};
 
 const SWEEP: &str = "SELECT seq, at, flags, kind, scope, trace, payload FROM event \
      WHERE g BETWEEN ?1 AND ?2 AND topic_id = ?3 ORDER BY g";
-/// For places without one in between of another topic; that each row has the expected number is checked.
+/// For positions without an event of another topic in between; the number of each row is checked.
 const SWEEP_DENSE: &str = "SELECT seq, at, flags, kind, scope, trace, payload FROM event \
      WHERE g BETWEEN ?1 AND ?2 ORDER BY g";
 const SWEEP_BACK: &str = "SELECT seq, at, flags, kind, scope, trace, payload FROM event \
@@ -23,14 +23,14 @@ const SWEEP_BACK: &str = "SELECT seq, at, flags, kind, scope, trace, payload FRO
 /// Events of a topic that are no further apart than this are read in one sweep.
 const SWEEP_GAP: u64 = 8;
 
-/// Where an event is.
+/// The number and position of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct EventLocation {
     pub(super) seq: Seq,
     pub(super) g: Position,
 }
 
-/// Fetches events by their places, in the order they are given, until one cannot be read.
+/// Fetches events by their positions, in the given order, until one cannot be read.
 pub(super) struct Fetch<'s> {
     connection: &'s Connection,
     unpacker: Unpacker<'s>,
@@ -38,7 +38,7 @@ pub(super) struct Fetch<'s> {
     id: i64,
     direction: Direction,
     pub(super) events: Vec<Recorded>,
-    pub(super) failed: Option<Failed>,
+    pub(super) failed: Option<ReadFailure>,
 }
 
 impl<'s> Fetch<'s> {
@@ -52,18 +52,18 @@ impl<'s> Fetch<'s> {
         Fetch { connection, unpacker, topic, id: span.id, direction, events: Vec::new(), failed: None }
     }
 
-    pub(super) fn fail(&mut self, failed: Failed) {
+    pub(super) fn fail(&mut self, failed: ReadFailure) {
         self.failed.get_or_insert(failed);
     }
 
-    /// Adds the events at `places`.
-    pub(super) fn get(&mut self, places: &[Place]) -> Result<(), Failed> {
-        self.events.reserve(places.len());
-        let mut rest = places;
+    /// Adds the events at `positions`.
+    pub(super) fn get(&mut self, positions: &[EventLocation]) -> Result<(), ReadFailure> {
+        self.events.reserve(positions.len());
+        let mut rest = positions;
         while let Some(first) = rest.first()
             && self.failed.is_none()
         {
-            let near = |pair: &[Place]| pair[0].g.0.abs_diff(pair[1].g.0) <= SWEEP_GAP;
+            let near = |pair: &[EventLocation]| pair[0].g.0.abs_diff(pair[1].g.0) <= SWEEP_GAP;
             let length = 1 + rest.windows(2).take_while(|pair| near(pair)).count();
             let (now, later) = rest.split_at(length);
             let last = now.last().unwrap_or(first);
@@ -73,8 +73,13 @@ impl<'s> Fetch<'s> {
         Ok(())
     }
 
-    fn sweep(&mut self, places: &[Place], from: Position, to: Position) -> Result<(), Failed> {
-        let dense = to.0 - from.0 + 1 == places.len() as u64;
+    fn sweep(
+        &mut self,
+        positions: &[EventLocation],
+        from: Position,
+        to: Position,
+    ) -> Result<(), ReadFailure> {
+        let dense = to.0 - from.0 + 1 == positions.len() as u64;
         let sql = match self.direction {
             Direction::Forward if dense => SWEEP_DENSE,
             Direction::Forward => SWEEP,
@@ -87,34 +92,34 @@ impl<'s> Fetch<'s> {
             statement.raw_bind_parameter(3, self.id)?;
         }
         let mut rows = statement.raw_query();
-        let mut places = places.iter();
+        let mut positions = positions.iter();
         while let Some(row) = rows.next()? {
             let seq = Seq(integer(row, 0)?.cast_unsigned());
-            let Some(place) = places.as_slice().first() else { break };
+            let Some(place) = positions.as_slice().first() else { break };
             if seq != place.seq {
                 let between = match self.direction {
                     Direction::Forward => seq < place.seq,
                     Direction::Backward => seq > place.seq,
                 };
                 if between {
-                    // An event that a filter did not take.
+                    // An event that the filter does not select.
                     continue;
                 }
                 break;
             }
-            places.next();
+            positions.next();
             match decode(row, self.topic, *place, self.id, &mut self.unpacker) {
                 Ok(event) => self.events.push(event),
-                Err(failed @ Failed::Read(_)) => {
+                Err(failed @ ReadFailure::Read(_)) => {
                     self.fail(failed);
                     return Ok(());
                 }
                 Err(failed) => return Err(failed),
             }
         }
-        if let Some(lost) = places.next() {
+        if let Some(lost) = positions.next() {
             let failed = match self.direction {
-                Direction::Forward => hole(self.topic, lost.seq, places.as_slice()),
+                Direction::Forward => hole(self.topic, lost.seq, positions.as_slice()),
                 Direction::Backward => missing(self.topic, lost.seq),
             };
             self.fail(failed);
@@ -122,8 +127,8 @@ impl<'s> Fetch<'s> {
         Ok(())
     }
 
-    /// What could be read; the error only if nothing could.
-    pub(super) fn done(self) -> Result<Vec<Recorded>, Failed> {
+    /// Returns the events that could be read; an error only if none could.
+    pub(super) fn done(self) -> Result<Vec<Recorded>, ReadFailure> {
         match self.failed {
             Some(failed) if self.events.is_empty() => Err(failed),
             _ => Ok(self.events),
@@ -131,27 +136,27 @@ impl<'s> Fetch<'s> {
     }
 }
 
-pub(super) fn hole(topic: &Topic, expected: Seq, rest: &[Place]) -> Failed {
+pub(super) fn hole(topic: &Topic, expected: Seq, rest: &[EventLocation]) -> ReadFailure {
     match rest.first() {
-        Some(next) => Failed::Read(ReadError::Hole { topic: topic.clone(), expected, found: next.seq }),
+        Some(next) => ReadFailure::Read(ReadError::Hole { topic: topic.clone(), expected, found: next.seq }),
         None => missing(topic, expected),
     }
 }
 
-fn missing(topic: &Topic, seq: Seq) -> Failed {
+fn missing(topic: &Topic, seq: Seq) -> ReadFailure {
     let what = "its row is not there".to_owned();
-    Failed::Read(DamagedEvent { topic: topic.clone(), seq, what }.into())
+    ReadFailure::Read(DamagedEvent { topic: topic.clone(), seq, what }.into())
 }
 
 /// Reads a row, which is the event at `place` of `topic`, whose number in the database is `id`.
 pub(super) fn decode(
     row: &Row<'_>,
     topic: &Topic,
-    Place { seq, g }: Place,
+    EventLocation { seq, g }: EventLocation,
     id: i64,
     unpacker: &mut Unpacker<'_>,
-) -> Result<Recorded, Failed> {
-    let damaged = |what: String| Failed::Read(DamagedEvent { topic: topic.clone(), seq, what }.into());
+) -> Result<Recorded, ReadFailure> {
+    let damaged = |what: String| ReadFailure::Read(DamagedEvent { topic: topic.clone(), seq, what }.into());
     let text = |index: usize| match row.get_ref(index)?.as_str() {
         Ok(text) => Ok(text),
         Err(error) => Err(damaged(error.to_string())),
@@ -169,12 +174,12 @@ pub(super) fn decode(
         (scope, trace)
     };
     let kind = row.get_ref(3)?.as_bytes().map_err(|error| damaged(error.to_string()))?;
-    let kind = kinds::kind(kind).map_err(|error| damaged(error.to_string()))?;
+    let kind = kind_table::kind(kind).map_err(|error| damaged(error.to_string()))?;
     let payload = match text(6)? {
         "" => match unpacker.payload(id, seq) {
             Ok(payload) => payload,
-            Err(Unfit::Damaged(what)) => return Err(damaged(what)),
-            Err(Unfit::Sqlite(error)) => return Err(error.into()),
+            Err(UnpackError::Damaged(what)) => return Err(damaged(what)),
+            Err(UnpackError::Sqlite(error)) => return Err(error.into()),
         },
         payload => payload,
     };
@@ -194,15 +199,15 @@ pub(super) fn decode(
     })
 }
 
-/// A number of the row; the tables are strict, so there is nothing else in its column.
-fn integer(row: &Row<'_>, index: usize) -> Result<i64, Failed> {
+/// Reads a number of the row. The tables are strict, so its column has nothing else.
+fn integer(row: &Row<'_>, index: usize) -> Result<i64, ReadFailure> {
     match row.get_ref(index)? {
         ValueRef::Integer(number) => Ok(number),
-        other => Err(Failed::Corrupt(format!("a number is stored as {}", other.data_type()))),
+        other => Err(ReadFailure::Corrupt(format!("a number is stored as {}", other.data_type()))),
     }
 }
 
-/// Whether a payload ends as it begins. It was checked when it came in, so it is not parsed here.
+/// Returns whether a payload ends as it begins. It was checked when it was appended, so it is not parsed here.
 fn looks_whole(payload: &str) -> bool {
     let ends = (payload.as_bytes().first(), payload.as_bytes().last());
     match ends {

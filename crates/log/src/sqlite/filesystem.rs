@@ -9,12 +9,12 @@ pub(super) fn refuse_network(path: &Path) -> Result<(), OpenError> {
     let found = rustix::fs::statfs(path).map_err(|source| {
         OpenError::Store(StoreError::Io {
             action: "ask for the file system of",
-            path: path.to_owned(),
-            source: std::sync::Arc::new(source.into()),
+            location: path.into(),
+            source: std::io::Error::from(source).into(),
         })
     })?;
     match network_kind(&found) {
-        Some(kind) => Err(OpenError::NetworkFileSystem { path: path.to_owned(), kind }),
+        Some(kind) => Err(OpenError::NetworkFileSystem { location: path.into(), kind }),
         None => Ok(()),
     }
 }

@@ -1,8 +1,8 @@
 //! Flushing the write-ahead log to the disk, once for all who wait for it.
 //!
-//! A commit only hands its frames to the system; it is there for every process, and survives the death of all of them. Who
-//! asked for more waits here until the file is flushed. One waiter flushes for all whose commit came before; nobody holds a
-//! lock of the store meanwhile, so others go on committing. The file never goes away while a connection is open, and a frame
+//! A commit only hands its frames to the system; every process can read it, and it survives the death of all of them. A caller that
+//! needs more waits here until the file is flushed. One waiter flushes for all earlier commits; it holds no lock of the store, so
+//! others go on committing. The file never goes away while a connection is open, and a frame
 //! that is moved into the database is flushed before by whoever moves it, so a flush of this file is all that is needed.
 
 use std::fs::File;
@@ -13,17 +13,16 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use backstay_files::Dir;
 use backstay_model::Position;
 
-use super::fault;
+use super::error_map;
 use crate::crash::crash_point;
 use crate::error::StoreError;
 
-/// How long the file is from the start. Flushing blocks that are allocated and written is cheaper by a third than making
-/// the file longer.
+/// The length of the file from the start. Flushing allocated blocks is cheaper by a third than making the file longer.
 const WARM_BYTES: u64 = 8 << 20;
-/// On a disk with less room the file is not made longer in advance.
+/// With less free space on the disk the file is not made longer in advance.
 const ROOM_MIN_BYTES: u64 = 1 << 30;
 
-/// The file to flush, and who waits for it.
+/// The file, and the state of its flushes.
 #[derive(Debug)]
 pub(super) struct WalFlush {
     file: File,
@@ -34,11 +33,11 @@ pub(super) struct WalFlush {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Commits that asked to be flushed.
+    /// Number of requests.
     asked: u64,
-    /// Those of them that are.
+    /// Number of requests that are flushed.
     flushed: u64,
-    /// The newest position that was committed when somebody last asked.
+    /// The newest committed position at the last request.
     asked_until: Position,
     /// Everything up to this position is on the disk.
     flushed_until: Position,
@@ -46,7 +45,7 @@ struct State {
     failed: bool,
 }
 
-/// Up to where somebody wants the log flushed.
+/// A request for a flush.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Request(u64);
 
@@ -60,14 +59,14 @@ impl WalFlush {
             (Some(folder), Some(name)) => Dir::open_found(folder).and_then(|dir| dir.open_to_write(name)),
             _ => Err(std::io::ErrorKind::InvalidInput.into()),
         };
-        let file = opened.map_err(|source| fault::io("open the write-ahead log", &path, source))?;
+        let file = opened.map_err(|source| error_map::io("open the write-ahead log", &path, source))?;
         Ok(WalFlush { file, path, state: Mutex::default(), changed: Condvar::new() })
     }
 
-    /// Allocates the log's blocks. To be called in this process's turn: what is behind the end of the file is nobody's then.
+    /// Allocates the log's blocks. The caller holds the writer lock, so nobody writes behind the end of the file.
     pub(super) fn warm(&self) {
         if let Err(error) = self.try_warm() {
-            // It is only slower without.
+            // Without it, flushes are only slower.
             tracing::debug!(path = %self.path.display(), %error, "the write-ahead log was not made longer");
         }
     }
@@ -95,7 +94,7 @@ impl WalFlush {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks for everything that was committed until now, which goes up to `newest` at least.
+    /// Requests a flush of every commit until now, which includes `newest`.
     pub(super) fn ask(&self, newest: Position) -> Request {
         let mut state = self.lock();
         state.asked += 1;
@@ -103,12 +102,12 @@ impl WalFlush {
         Request(state.asked)
     }
 
-    /// Returns once everything up to `position`, which was committed, is on the disk. Flushes only if it is not known to be.
+    /// Returns once every commit up to `position` is on the disk. Flushes only if that is not known.
     pub(super) fn wait_until(&self, position: Position) -> Result<(), ()> {
         if self.lock().flushed_until >= position { Ok(()) } else { self.wait(self.ask(position)) }
     }
 
-    /// Whether a flush has failed: then it is not known what is on the disk, and nothing more may be written.
+    /// Returns whether a flush has failed: then it is not known what is on the disk, and nothing more may be written.
     pub(super) fn has_failed(&self) -> bool {
         self.lock().failed
     }
@@ -117,7 +116,7 @@ impl WalFlush {
         &self.path
     }
 
-    /// Returns once what was asked for is on the disk, or cannot be known to be.
+    /// Waits until the request is flushed, or a flush fails.
     pub(super) fn wait(&self, request: Request) -> Result<(), ()> {
         let mut state = self.lock();
         loop {

@@ -9,114 +9,119 @@ use std::time::Duration;
 
 use backstay_files::{Dir, if_there};
 
-use super::fault;
-use crate::error::StoreError;
+use super::error_map;
+use crate::error::{Cause, StoreError};
 
-/// How long a lock is waited for before it is an error.
+/// How long this process waits for a lock before that is an error.
 pub(super) const LOCK_WAIT: Duration = Duration::from_secs(5);
 
-/// What a holder writes into the file, in bytes.
-const SIGNATURE_BYTES: usize = 11;
+/// Bytes that a holder writes into the file.
+const HOLDER_BYTES: usize = 11;
 
-/// How strongly a lock is held.
+/// How a lock is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Strength {
-    /// With others.
+pub(super) enum LockMode {
+    /// Together with other shared holders.
     Shared,
-    /// Alone.
+    /// By one holder only.
     Exclusive,
 }
 
-/// A lock file. A lock that is not free is waited for by a helper thread, since a `flock` cannot be given up halfway.
+/// A lock file. A helper thread waits for a lock that is not free, because a blocking `flock` cannot be cancelled.
 #[derive(Debug)]
 pub(super) struct LockFile {
     file: Arc<File>,
     path: PathBuf,
-    strength: Strength,
+    mode: LockMode,
     helper: Mutex<Option<Helper>>,
 }
 
 #[derive(Debug)]
 struct Helper {
-    requests: mpsc::Sender<()>,
-    desk: Arc<Desk>,
+    requests: mpsc::SyncSender<()>,
+    handoff: Arc<Handoff>,
 }
 
 #[derive(Debug, Default)]
-struct Desk {
+struct Handoff {
     state: Mutex<Wait>,
     changed: Condvar,
 }
 
-/// Where a request for the lock stands between the waiter and its helper.
+/// The state of a request for the lock, shared by the waiter and its helper.
 #[derive(Debug, Default)]
 enum Wait {
-    /// Nobody wants it and the helper does not wait.
+    /// No request.
     #[default]
     Idle,
-    /// The helper waits for it, and somebody wants it.
+    /// The helper waits for the lock, and the waiter for the helper.
     Wanted,
-    /// The helper still waits for it, but nobody wants it any more.
+    /// The helper still waits for the lock; the waiter has given up.
     Abandoned,
-    /// The helper is done; what it got is to be taken.
+    /// The helper has finished; the waiter has not taken the result yet.
     Done(Result<(), Arc<std::io::Error>>),
 }
 
-impl Desk {
+impl Handoff {
     fn lock(&self) -> MutexGuard<'_, Wait> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl LockFile {
-    /// Opens the lock `name` in `folder`, making it if need be.
-    pub(super) fn open(folder: &Dir, name: &str, strength: Strength) -> Result<LockFile, StoreError> {
+    /// Opens the lock `name` in `folder`; creates its file if there is none.
+    pub(super) fn open(folder: &Dir, name: &str, mode: LockMode) -> Result<LockFile, StoreError> {
         let path = folder.path().join(name);
-        let file = folder.open_or_create(name).map_err(|source| fault::io("open the lock", &path, source))?;
-        Ok(LockFile { file: Arc::new(file), path, strength, helper: Mutex::new(None) })
+        let file =
+            folder.open_or_create(name).map_err(|source| error_map::io("open the lock", &path, source))?;
+        Ok(LockFile { file: Arc::new(file), path, mode, helper: Mutex::new(None) })
     }
 
-    /// Opens a lock that is there, for waiting on its holder; none if its file is gone.
+    /// Opens an existing lock; returns `None` if there is no such file.
     pub(super) fn open_there(
         folder: &Dir,
         name: &str,
-        strength: Strength,
+        mode: LockMode,
     ) -> Result<Option<LockFile>, StoreError> {
         let path = folder.path().join(name);
         let opened = if_there(folder.open_file(name));
-        let file = opened.map_err(|source| fault::io("open the lock", &path, source))?;
-        Ok(file.map(|file| LockFile { file: Arc::new(file), path, strength, helper: Mutex::new(None) }))
+        let file = opened.map_err(|source| error_map::io("open the lock", &path, source))?;
+        Ok(file.map(|file| LockFile { file: Arc::new(file), path, mode, helper: Mutex::new(None) }))
     }
 
-    /// Takes the lock if it is free.
+    /// Takes the lock if it is free; returns whether it was.
     pub(super) fn try_acquire(&self) -> Result<bool, StoreError> {
-        let tried = match self.strength {
-            Strength::Shared => self.file.try_lock_shared(),
-            Strength::Exclusive => self.file.try_lock(),
+        let tried = match self.mode {
+            LockMode::Shared => self.file.try_lock_shared(),
+            LockMode::Exclusive => self.file.try_lock(),
         };
         match tried {
             Ok(()) => Ok(true),
             Err(TryLockError::WouldBlock) => Ok(false),
-            Err(TryLockError::Error(source)) => Err(fault::io("lock", &self.path, source)),
+            Err(TryLockError::Error(source)) => Err(error_map::io("lock", &self.path, source)),
         }
     }
 
-    /// Takes the lock, waiting for it at most [`LOCK_WAIT`], and says in the file who has it.
+    /// Takes the lock, waits for it at most [`LOCK_WAIT`], and writes its holder into the file.
     pub(super) fn acquire(&self) -> Result<(), StoreError> {
         if !self.acquire_within(LOCK_WAIT)? {
             let waited_ms = u64::try_from(LOCK_WAIT.as_millis()).unwrap_or(u64::MAX);
-            return Err(StoreError::LockBusy { path: self.path.clone(), waited_ms, pid: self.holder() });
+            return Err(StoreError::Busy {
+                location: (&self.path).into(),
+                waited_ms,
+                holder_pid: self.holder(),
+            });
         }
-        if self.strength == Strength::Exclusive {
-            self.sign();
+        if self.mode == LockMode::Exclusive {
+            self.write_holder();
         }
         Ok(())
     }
 
-    /// Takes the lock, waiting at most `limit`; false if it was not free in time.
+    /// Takes the lock and waits for it at most `limit`; returns false if it was not free in time.
     pub(super) fn acquire_within(&self, limit: Duration) -> Result<bool, StoreError> {
         let mut helper = self.helper.lock().unwrap_or_else(PoisonError::into_inner);
-        let pending = helper.as_ref().is_some_and(|helper| !matches!(*helper.desk.lock(), Wait::Idle));
+        let pending = helper.as_ref().is_some_and(|helper| !matches!(*helper.handoff.lock(), Wait::Idle));
         if !pending && self.try_acquire()? {
             return Ok(true);
         }
@@ -124,7 +129,7 @@ impl LockFile {
             *helper = Some(self.start_helper()?);
         }
         let Some(helper) = helper.as_ref() else { return Ok(false) };
-        let mut state = helper.desk.lock();
+        let mut state = helper.handoff.lock();
         if matches!(*state, Wait::Idle) && helper.requests.send(()).is_err() {
             return Err(self.helper_gone());
         }
@@ -132,13 +137,15 @@ impl LockFile {
             *state = Wait::Wanted;
         }
         let waited =
-            helper.desk.changed.wait_timeout_while(state, limit, |state| matches!(state, Wait::Wanted));
+            helper.handoff.changed.wait_timeout_while(state, limit, |state| matches!(state, Wait::Wanted));
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         match std::mem::take(&mut *state) {
             Wait::Done(Ok(())) => Ok(true),
-            Wait::Done(Err(source)) => {
-                Err(StoreError::Io { action: "lock", path: self.path.clone(), source })
-            }
+            Wait::Done(Err(source)) => Err(StoreError::Io {
+                action: "lock",
+                location: (&self.path).into(),
+                source: Cause::shared(source),
+            }),
             Wait::Idle | Wait::Wanted | Wait::Abandoned => {
                 *state = Wait::Abandoned;
                 Ok(false)
@@ -146,9 +153,14 @@ impl LockFile {
         }
     }
 
-    /// Whether the file is still the one at its path; another one may be there after its folder was replaced.
+    /// Notes that the file has another name now.
+    pub(super) fn moved_to(&mut self, path: PathBuf) {
+        self.path = path;
+    }
+
+    /// Returns whether the file is still the one at its path. After its folder was replaced there is another one, or none.
     pub(super) fn is_in_place(&self) -> Result<bool, StoreError> {
-        let failed = |source| fault::io("look at the lock", &self.path, source);
+        let failed = |source| error_map::io("look at the lock", &self.path, source);
         let own = self.file.metadata().map_err(failed)?;
         match std::fs::symlink_metadata(&self.path) {
             Ok(there) => Ok((there.dev(), there.ino()) == (own.dev(), own.ino())),
@@ -157,59 +169,59 @@ impl LockFile {
         }
     }
 
-    /// Gives the lock up.
+    /// Releases the lock.
     pub(super) fn release(&self) {
         if let Err(error) = self.file.unlock() {
-            // The system frees it at the latest when the file is closed.
-            tracing::error!(path = %self.path.display(), %error, "a lock could not be given up");
+            // The system releases it when the file is closed, at the latest.
+            tracing::error!(path = %self.path.display(), %error, "a lock was not released");
         }
     }
 
-    /// Who has the lock, as it wrote itself.
+    /// Returns the process that holds the lock, as it wrote itself into the file.
     pub(super) fn holder(&self) -> Option<u32> {
-        let mut text = [0; SIGNATURE_BYTES];
+        let mut text = [0; HOLDER_BYTES];
         let length = self.file.read_at(&mut text, 0).ok()?;
         std::str::from_utf8(&text[..length]).ok()?.trim().parse().ok()
     }
 
-    /// Writes this process's id into the file, over whatever stood there.
-    pub(super) fn sign(&self) {
+    /// Writes this process's id into the file.
+    pub(super) fn write_holder(&self) {
         let text = format!("{:<10}\n", std::process::id());
         if let Err(error) = self.file.write_all_at(text.as_bytes(), 0) {
-            // The lock holds without it; only a message about it will be poorer.
+            // The lock holds without it; only messages lack the holder.
             tracing::debug!(path = %self.path.display(), %error, "a lock does not name its holder");
         }
     }
 
     fn start_helper(&self) -> Result<Helper, StoreError> {
-        let (requests, inbox) = mpsc::channel::<()>();
-        let desk = Arc::new(Desk::default());
-        let (file, strength, theirs) = (self.file.clone(), self.strength, desk.clone());
+        let (requests, inbox) = mpsc::sync_channel::<()>(1);
+        let handoff = Arc::new(Handoff::default());
+        let (file, mode, theirs) = (self.file.clone(), self.mode, handoff.clone());
         std::thread::Builder::new()
             .name("backstay-lock".to_owned())
             .spawn(move || {
                 while inbox.recv().is_ok() {
-                    let locked = match strength {
-                        Strength::Shared => file.lock_shared(),
-                        Strength::Exclusive => file.lock(),
+                    let locked = match mode {
+                        LockMode::Shared => file.lock_shared(),
+                        LockMode::Exclusive => file.lock(),
                     };
                     hand_over(&file, &theirs, locked);
                 }
             })
-            .map_err(|source| fault::io("start a thread for", &self.path, source))?;
-        Ok(Helper { requests, desk })
+            .map_err(|source| error_map::io("start a thread for", &self.path, source))?;
+        Ok(Helper { requests, handoff })
     }
 
     fn helper_gone(&self) -> StoreError {
-        fault::io("wait for", &self.path, std::io::Error::other("the helper thread is gone"))
+        error_map::io("wait for", &self.path, std::io::Error::other("the helper thread is gone"))
     }
 }
 
 impl Drop for LockFile {
-    /// Whoever still waits for the lock on its behalf shall not keep it.
+    /// The helper may still wait for the lock; it must not keep it.
     fn drop(&mut self) {
         if let Some(helper) = self.helper.get_mut().unwrap_or_else(PoisonError::into_inner) {
-            let mut state = helper.desk.lock();
+            let mut state = helper.handoff.lock();
             if !matches!(*state, Wait::Idle) {
                 *state = Wait::Abandoned;
             }
@@ -217,52 +229,53 @@ impl Drop for LockFile {
     }
 }
 
-/// Gives what the helper got to whoever wants it, or gives it up.
-fn hand_over(file: &File, desk: &Desk, locked: std::io::Result<()>) {
-    let mut state = desk.lock();
+/// Gives the lock that the helper got to the waiter, or releases it if the waiter has given up.
+fn hand_over(file: &File, handoff: &Handoff, locked: std::io::Result<()>) {
+    let mut state = handoff.lock();
     if matches!(*state, Wait::Wanted) {
         *state = Wait::Done(locked.map_err(Arc::new));
-        desk.changed.notify_all();
+        handoff.changed.notify_all();
         return;
     }
     *state = Wait::Idle;
     if let Err(error) = locked.and_then(|()| file.unlock()) {
-        tracing::debug!(%error, "a lock that nobody waits for any more");
+        tracing::debug!(%error, "an abandoned lock was not released");
     }
 }
 
-/// The two locks by which processes take turns at writing.
+/// The lock of the writer: processes take turns at writing.
 ///
-/// The first makes a queue of the waiting ones, so that whoever has just written does not get the second again at once.
+/// It is two locks. The first one queues the waiting processes, so that a process that has just written does not get the second one
+/// again at once.
 #[derive(Debug)]
-pub(super) struct Turnstile {
+pub(super) struct WriterLock {
     turn: LockFile,
     writer: LockFile,
 }
 
-/// The right to write, until it is dropped.
+/// The right to write; dropping it ends the turn.
 #[derive(Debug)]
-pub(super) struct Turn<'a>(&'a LockFile);
+pub(super) struct WriterLockGuard<'a>(&'a LockFile);
 
-impl Turnstile {
+impl WriterLock {
     /// Opens both locks in `folder`.
-    pub(super) fn open(folder: &Dir) -> Result<Turnstile, StoreError> {
-        Ok(Turnstile {
-            turn: LockFile::open(folder, "turn.lock", Strength::Exclusive)?,
-            writer: LockFile::open(folder, "writer.lock", Strength::Exclusive)?,
+    pub(super) fn open(folder: &Dir) -> Result<WriterLock, StoreError> {
+        Ok(WriterLock {
+            turn: LockFile::open(folder, "turn.lock", LockMode::Exclusive)?,
+            writer: LockFile::open(folder, "writer.lock", LockMode::Exclusive)?,
         })
     }
 
-    /// Waits for this process's turn.
-    pub(super) fn enter(&self) -> Result<Turn<'_>, StoreError> {
+    /// Waits for the turn of this process.
+    pub(super) fn enter(&self) -> Result<WriterLockGuard<'_>, StoreError> {
         self.turn.acquire()?;
         let writer = self.writer.acquire();
         self.turn.release();
-        writer.map(|()| Turn(&self.writer))
+        writer.map(|()| WriterLockGuard(&self.writer))
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for WriterLockGuard<'_> {
     fn drop(&mut self) {
         self.0.release();
     }

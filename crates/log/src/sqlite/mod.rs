@@ -1,45 +1,48 @@
 //! The store in a folder: one SQLite database that several processes share without a daemon.
 //!
-//! How they take turns, and why nothing in memory is believed before it was checked, is in `docs/formats.md`.
+//! `docs/formats.md` says how processes take turns at writing, and when a process trusts its cache.
 
-mod bell;
-pub mod care;
+mod backoff;
 mod checkpoint;
 mod claim;
 mod commit;
-mod core;
+mod database_file;
 mod database_files;
-mod fault;
+mod error_map;
 mod fetch;
 mod filesystem;
 mod flush;
 mod flush_index;
-mod folds;
+mod fold_cache;
+mod follower;
 mod group;
-mod keys;
-mod kinds;
+mod idempotency;
+mod incarnation;
+mod kind_table;
+mod lists;
 mod lock;
+pub mod maintenance;
 mod open;
-mod open_here;
+mod open_databases;
 mod owners;
 mod packed;
 mod packing;
 mod page;
-mod patience;
-mod placed;
-mod places;
+mod pending_index;
+mod positions;
 mod queue;
 mod readers;
+mod row_checksum;
 mod rows;
 mod schema;
 mod snapshot;
 mod sql;
 mod store;
-mod sum;
-mod tail;
 mod trim;
+mod wakeup;
 mod wal;
 mod writer;
+mod writer_core;
 
 pub use open::{Boot, OpenOptions};
 pub use store::SqliteLog;

@@ -9,50 +9,50 @@ use tokio::sync::watch;
 
 use super::checkpoint::Checkpointer;
 use super::commit::Committer;
-use super::core::Core;
+use super::database_file::DatabaseFile;
 use super::flush::WalFlush;
-use super::lock::{LockFile, Strength, Turnstile};
-use super::open_here::OpenHere;
+use super::lock::{LockFile, LockMode, WriterLock};
+use super::open_databases::OpenDatabase;
 use super::owners::OwnerLocks;
-use super::placed::Placed;
+use super::pending_index::PendingIndex;
 use super::readers::{self, Readers};
 use super::store::{Inner, SqliteLog};
-use super::tail::Tail;
 use super::writer::Writer;
-use super::{bell, fault, filesystem, schema, wal};
+use super::writer_core::WriterCore;
+use super::{error_map, filesystem, schema, wakeup, wal};
 use crate::blobs::BlobStore;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{OpenError, StoreError};
-use crate::rings::Rings;
+use crate::fanout::Fanout;
 
 /// Modes of what is in a store: nobody else reads or writes it.
 const DATABASE: &str = "log.db";
 
-/// Which boot of the machine this is: after another one, commits may have been lost with the power.
+/// The boot of the machine: after a new boot, commits may have been lost with the power.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Boot {
-    /// Asks the system, where it can tell.
+    /// Asks the system, if it can tell.
     #[default]
     Ask,
-    /// This one.
+    /// This boot, for tests.
     Is(String),
 }
 
-/// How a store is opened.
+/// Options for opening a store.
 #[derive(Clone, Debug)]
 pub struct OpenOptions {
-    /// Whether the store is made if it is not there.
+    /// Whether a missing store is created.
     pub create: bool,
-    /// Where its time comes from.
+    /// The store's clock.
     pub clock: Arc<dyn Clock>,
-    /// Which boot this is.
+    /// The boot of the machine.
     pub boot: Boot,
-    /// How many entries of the index by topic may wait in memory, 24 bytes each. With more, commits carry some of them.
+    /// The number of index entries that may wait in memory, 24 bytes each. With more, commits write some of them.
     pub index_waiting_max: usize,
-    /// How long ago a topic has to have ended before its payloads are packed.
+    /// The age from which the payloads of a topic that ended are packed.
     pub pack_after: Duration,
-    /// The folder of the store whose database this is a copy of. The copy is only read: it takes nothing, and what is kept in it
-    /// beside the events is not believed. Which owners live is known in that folder.
+    /// The folder of the store of which this database is a copy. The copy is only read: it takes no append, and its snapshots of folds are
+    /// not used. The locks of owners are those in that folder.
     pub copy_of: Option<PathBuf>,
 }
 
@@ -70,53 +70,62 @@ impl Default for OpenOptions {
 }
 
 impl SqliteLog {
-    /// The format of stores: no other one is opened.
+    /// The format of stores. Other formats are refused.
     pub const FORMAT: i64 = super::schema::FORMAT;
 
-    /// Opens the store in `folder`, and makes it if need be. Blocks.
+    /// Opens the store in `folder`, or creates it. Blocks.
     ///
     /// # Errors
     /// [`OpenError`] if it is not a store, of a newer version, on a network file system, or cannot be used.
     pub fn open(folder: &Path, options: OpenOptions) -> Result<SqliteLog, OpenError> {
         let root = find(folder, options.create)?;
         let (folder, path) = (root.path(), root.path().join(DATABASE));
-        let there = root.status(DATABASE).map_err(|source| fault::io("look at", &path, source))?;
+        let there = root.status(DATABASE).map_err(|source| error_map::io("look at", &path, source))?;
         let is_new = there.is_none_or(|there| there.size_bytes == 0);
-        let (mut connection, placed) = Placed::connect(&path, schema::connect_writer)?;
-        let store_lock = LockFile::open(&root, "store.lock", Strength::Shared)?;
+        let (mut connection, database_file) = DatabaseFile::connect(&path, schema::connect_writer)?;
+        let store_lock = LockFile::open(&root, "store.lock", LockMode::Shared)?;
         store_lock.acquire()?;
         if !store_lock.is_in_place()? {
             // While this process waited, the store was replaced by another one.
             return SqliteLog::open(folder, options);
         }
-        let turnstile = Turnstile::open(&root)?;
+        let writer_lock = WriterLock::open(&root)?;
         let boot = match options.boot {
             Boot::Ask => boot_id(),
             Boot::Is(boot) => Some(boot),
         };
         let (id, flush) = {
-            let _turn = turnstile.enter()?;
+            let _turn = writer_lock.enter()?;
             let id = schema::prepare(&mut connection, &path, options.clock.now(), boot.as_deref())?;
             let flush = WalFlush::open(&path)?;
-            // Of one that was compacted the log is short until somebody writes much: whoever owns runs.
+            // The log of a compacted store stays short until an owner registers.
             if is_new {
                 flush.warm();
             }
             (id, flush)
         };
-        let newest = readers::newest(&connection).map_err(|source| fault::sqlite("read", &path, source))?;
+        let newest =
+            readers::newest(&connection).map_err(|source| error_map::sqlite("read", &path, source))?;
         let newest = watch::Sender::new(newest);
         let checkpointer = Checkpointer::start(&mut connection, &path)?;
-        let tail = Arc::new(Tail::default());
+        let pending_index = Arc::new(PendingIndex::default());
         let (waiting_max, pack_after) = (options.index_waiting_max, options.pack_after);
-        let committer = Committer::new(connection, placed.clone(), tail.clone(), waiting_max, pack_after);
-        let bell_file = bell::open(&root)?;
+        let committer =
+            Committer::new(connection, database_file.clone(), pending_index.clone(), waiting_max, pack_after);
+        let wakeup_file = wakeup::open(&root)?;
         let clock = options.clock.clone();
-        let rings = Arc::new(Rings::default());
-        let core =
-            Core::new(committer, turnstile, clock, bell_file, newest.clone(), rings.clone(), checkpointer);
+        let fanout = Arc::new(Fanout::default());
+        let core = WriterCore::new(
+            committer,
+            writer_lock,
+            clock,
+            wakeup_file,
+            newest.clone(),
+            fanout.clone(),
+            checkpointer,
+        );
         let writer = Writer::start(core, flush, options.copy_of.as_deref().map(only_read))?;
-        let readers = Arc::new(Readers::start(id, placed, tail)?);
+        let readers = Arc::new(Readers::start(id, database_file, pending_index)?);
         let owners = OwnerLocks::new(options.copy_of.as_deref().unwrap_or(folder).join("owners"));
         let blobs = BlobStore::in_folder(&folder.join("blobs"));
         Ok(SqliteLog::new(Inner {
@@ -127,30 +136,30 @@ impl SqliteLog {
             follower: OnceLock::new(),
             readers,
             newest,
-            rings,
+            fanout,
             owners,
             blobs,
             _store_lock: store_lock,
-            _open_here: OpenHere::note(&path),
+            _open_here: OpenDatabase::note(&path),
         }))
     }
 }
 
-/// What is said to who wants to write to a copy of the store in `folder`.
+/// The answer to a command on a copy of the store in `folder`.
 fn only_read(folder: &Path) -> StoreError {
-    let source = Arc::new(std::io::Error::other("it is open for reading only"));
-    StoreError::ReadOnly { path: folder.to_owned(), source }
+    let source = std::io::Error::other("it is open for reading only").into();
+    StoreError::ReadOnly { location: folder.into(), source }
 }
 
 /// Opens the folder of the store: makes it and what is in it from the start, or checks that there is a store. What is made
 /// is this user's alone, whatever the umask.
 fn find(folder: &Path, create: bool) -> Result<Dir, OpenError> {
-    let missing = || OpenError::Missing { path: folder.to_owned() };
-    let failed = |source| OpenError::from(fault::io("look at", folder, source));
+    let missing = || OpenError::Missing { location: folder.into() };
+    let failed = |source| OpenError::from(error_map::io("look at", folder, source));
     let root = match std::fs::symlink_metadata(folder) {
         Ok(found) if !found.is_dir() && !found.is_symlink() => {
             let what = "it is not a folder".to_owned();
-            return Err(OpenError::NotAStore { path: folder.to_owned(), what });
+            return Err(OpenError::NotAStore { location: folder.into(), what });
         }
         Ok(_) => Dir::open_found(folder).map_err(failed)?,
         Err(source) if source.kind() == std::io::ErrorKind::NotFound && create => make(folder)?,
@@ -165,13 +174,13 @@ fn find(folder: &Path, create: bool) -> Result<Dir, OpenError> {
         }
         root.set_private().and_then(|()| root.open_or_create(DATABASE)).map_err(failed)?;
     }
-    root.make_folder("owners").map_err(|source| fault::io("make a folder in", root.path(), source))?;
+    root.make_folder("owners").map_err(|source| error_map::io("make a folder in", root.path(), source))?;
     Ok(root)
 }
 
 /// Makes the folder of a store, and those above it that are not there: those are the user's, with the umask.
 fn make(folder: &Path) -> Result<Dir, StoreError> {
-    let failed = |source| fault::io("make the folder", folder, source);
+    let failed = |source| error_map::io("make the folder", folder, source);
     let (Some(above), Some(name)) = (folder.parent(), folder.file_name()) else {
         return Err(failed(std::io::ErrorKind::InvalidInput.into()));
     };
@@ -180,19 +189,19 @@ fn make(folder: &Path) -> Result<Dir, StoreError> {
     above.make_folder(name).map_err(failed)
 }
 
-/// Which boot this is, on Linux.
+/// Returns the id of this boot, on Linux.
 #[cfg(target_os = "linux")]
 fn boot_id() -> Option<String> {
     match std::fs::read_to_string("/proc/sys/kernel/random/boot_id") {
         Ok(text) => Some(text.trim().to_owned()),
         Err(error) => {
-            tracing::debug!(%error, "which boot this is cannot be told");
+            tracing::debug!(%error, "the id of this boot cannot be read");
             None
         }
     }
 }
 
-/// Other systems do not tell it in a file; there, positions lost with the power are not told apart.
+/// Other systems have no file for it; there, a new boot begins no incarnation.
 #[cfg(not(target_os = "linux"))]
 const fn boot_id() -> Option<String> {
     None

@@ -1,8 +1,7 @@
 //! Payloads of ended topics, packed: those of up to 256 events in one zstd frame.
 //!
-//! A packed event keeps its row, with an empty payload, which is no JSON; so numbers, positions, kinds and scopes are where
-//! they always are. Its payload is in the block that has its number. Blocks are written by whoever has nothing else to do,
-//! some time after a topic has ended; see `packing`.
+//! A packed event keeps its row, with an empty payload, which is not JSON; numbers, positions, kinds and scopes stay there. Its payload
+//! is in the block with its number. An idle process writes the blocks some time after a topic has ended; see `packing`.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -13,40 +12,40 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::sql::{stored, unsigned};
 
-/// Events of one block at most.
+/// The greatest number of events in a block.
 pub(super) const EVENTS_MAX: usize = 256;
-/// With so many bytes of payloads a block is full.
+/// Bytes of payloads with which a block is full.
 pub(super) const BYTES_FULL: usize = 1 << 20;
-/// Bytes of payloads in a block at most: with the longest payload there is, behind what is not full yet.
+/// The most bytes of payloads in a block: one that is nearly full, and the longest payload.
 const BYTES_MAX: u64 = (2 * BYTES_FULL + PAYLOAD_BYTES_MAX) as u64;
-/// How hard zstd tries. Higher levels win a tenth and take many times as long.
+/// The level of zstd. Higher levels save a tenth and take many times as long.
 const LEVEL: i32 = 3;
 /// How far back a frame refers to itself at most, as a power of two of bytes: as the level does. A reader needs that much memory.
 const WINDOW_LOG: u32 = 21;
-/// Blocks that are held to read at most.
-const HELD_MAX: usize = 32;
-/// Bytes of payloads in them at most, where there is more than one.
-const HELD_BYTES_MAX: usize = 8 << 20;
+/// The most unpacked blocks in memory.
+const CACHED_BLOCKS_MAX: usize = 32;
+/// The most bytes of payloads in them, if there is more than one.
+const CACHED_BYTES_MAX: usize = 8 << 20;
 
 const BLOCK: &str =
     "SELECT first, last, data FROM packed WHERE topic_id = ?1 AND last >= ?2 ORDER BY last LIMIT 1";
 const ALL: &str = "SELECT topic_id, first, last, ifnull(name, 'topic ' || topic_id) FROM packed \
      LEFT JOIN topic ON topic.id = topic_id ORDER BY topic_id, last";
-const PUT_BACK: &str = "UPDATE event SET payload = ?3 \
+const RESTORE: &str = "UPDATE event SET payload = ?3 \
      WHERE g = (SELECT g FROM topic_event WHERE topic_id = ?1 AND seq = ?2) AND payload = ''";
 
 /// Why a payload cannot be unpacked.
 #[derive(Debug)]
-pub(super) enum Unfit {
+pub(super) enum UnpackError {
     /// The database cannot be read.
     Sqlite(rusqlite::Error),
-    /// What is there makes no sense.
+    /// The block contradicts itself.
     Damaged(String),
 }
 
-impl From<rusqlite::Error> for Unfit {
-    fn from(error: rusqlite::Error) -> Unfit {
-        Unfit::Sqlite(error)
+impl From<rusqlite::Error> for UnpackError {
+    fn from(error: rusqlite::Error) -> UnpackError {
+        UnpackError::Sqlite(error)
     }
 }
 
@@ -58,11 +57,11 @@ struct Block {
     texts: Texts,
 }
 
-/// Texts that stand behind each other.
+/// Texts, one after the other.
 #[derive(Debug, PartialEq, Eq)]
 struct Texts {
     all: String,
-    /// Where each of them ends.
+    /// The end of each text.
     ends: Vec<usize>,
 }
 
@@ -80,14 +79,14 @@ impl Texts {
     }
 }
 
-/// Gives payloads of packed events. It holds the blocks that it took the last ones from, one of each topic: so each block
-/// is unpacked once also where events of several topics are read in turn.
+/// Reads payloads of packed events. It keeps the last block of each topic, so each block is unpacked once even if events of several
+/// topics are read in turn.
 #[derive(Debug)]
 pub(super) struct Unpacker<'c> {
     pub(super) connection: &'c Connection,
-    /// The one that was used last is the last.
+    /// The most recently used one is the last.
     blocks: Vec<Block>,
-    /// How many blocks were unpacked.
+    /// The number of blocks that were unpacked.
     #[cfg(test)]
     unpacked: usize,
 }
@@ -102,8 +101,8 @@ impl<'c> Unpacker<'c> {
         }
     }
 
-    /// The payload of the packed event `seq` of a topic.
-    pub(super) fn payload(&mut self, topic: i64, seq: Seq) -> Result<&str, Unfit> {
+    /// Returns the payload of the packed event `seq` of a topic.
+    pub(super) fn payload(&mut self, topic: i64, seq: Seq) -> Result<&str, UnpackError> {
         let held = self.blocks.iter().position(|block| block.topic == topic);
         let held = held.map(|index| self.blocks.remove(index)).filter(|block| block.get(seq).is_some());
         let block = match held {
@@ -114,21 +113,21 @@ impl<'c> Unpacker<'c> {
                 {
                     self.unpacked += 1;
                 }
-                self.make_room(block.texts.all.len());
+                self.evict(block.texts.all.len());
                 block
             }
         };
         self.blocks.push(block);
         let found = self.blocks.last().and_then(|block| block.get(seq));
-        found.ok_or_else(|| Unfit::Damaged("its payload is in no block".to_owned()))
+        found.ok_or_else(|| UnpackError::Damaged("its payload is in no block".to_owned()))
     }
 
-    /// Lets go of what was not used for longest, so that a block of so many bytes may be held too.
-    fn make_room(&mut self, size_bytes: usize) {
+    /// Drops the least recently used blocks until one of `size_bytes` fits.
+    fn evict(&mut self, size_bytes: usize) {
         let mut held_bytes = size_bytes;
-        let fits = self.blocks.iter().rev().take(HELD_MAX - 1).take_while(|block| {
+        let fits = self.blocks.iter().rev().take(CACHED_BLOCKS_MAX - 1).take_while(|block| {
             held_bytes += block.texts.all.len();
-            held_bytes <= HELD_BYTES_MAX
+            held_bytes <= CACHED_BYTES_MAX
         });
         let surplus = self.blocks.len() - fits.count();
         self.blocks.drain(..surplus);
@@ -142,20 +141,22 @@ impl Block {
     }
 }
 
-fn read(connection: &Connection, topic: i64, seq: Seq) -> Result<Block, Unfit> {
+fn read(connection: &Connection, topic: i64, seq: Seq) -> Result<Block, UnpackError> {
     let found = connection
         .prepare_cached(BLOCK)?
         .query_row((topic, stored(seq.0)), |row| {
             Ok((Seq(unsigned(row, 0)?), Seq(unsigned(row, 1)?), row.get::<_, Vec<u8>>(2)?))
         })
         .optional()?;
-    let (first, last, data) = found.ok_or_else(|| Unfit::Damaged("its payload is in no block".to_owned()))?;
-    let texts = unpack(&data)
-        .map_err(|error| Unfit::Damaged(format!("the block of the events {first} to {last}: {error}")))?;
+    let (first, last, data) =
+        found.ok_or_else(|| UnpackError::Damaged("its payload is in no block".to_owned()))?;
+    let texts = unpack(&data).map_err(|error| {
+        UnpackError::Damaged(format!("the block of the events {first} to {last}: {error}"))
+    })?;
     let count = texts.ends.len();
     if count as u64 != (last.0 + 1).saturating_sub(first.0) {
         let what = format!("the block of the events {first} to {last} has {count} payloads");
-        return Err(Unfit::Damaged(what));
+        return Err(UnpackError::Damaged(what));
     }
     Ok(Block { topic, first, texts })
 }
@@ -204,7 +205,7 @@ fn unpack(data: &[u8]) -> io::Result<Texts> {
     Ok(Texts { all, ends })
 }
 
-/// A block that cannot be unpacked, so that nobody can tell what is in it.
+/// A block that cannot be unpacked, so its content is not known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DamagedBlock {
     /// The topic of its events.
@@ -222,9 +223,8 @@ impl fmt::Display for DamagedBlock {
     }
 }
 
-/// Puts the payloads of those blocks back into their rows that have a text which `is_wanted`. Gives those that are passed
-/// over.
-pub(super) fn put_back(
+/// Moves the payloads of each block with a text that `is_wanted` back into their rows. Returns the blocks that cannot be unpacked.
+pub(super) fn restore_payloads(
     connection: &Connection,
     is_wanted: &dyn Fn(&str) -> bool,
 ) -> rusqlite::Result<Vec<DamagedBlock>> {
@@ -239,21 +239,21 @@ pub(super) fn put_back(
     for (topic, named) in blocks {
         let block = match read(connection, topic, named.last) {
             Ok(block) => block,
-            Err(Unfit::Damaged(_)) => {
+            Err(UnpackError::Damaged(_)) => {
                 damaged.push(named);
                 continue;
             }
-            Err(Unfit::Sqlite(error)) => return Err(error),
+            Err(UnpackError::Sqlite(error)) => return Err(error),
         };
         if block.texts.iter().any(is_wanted) {
-            put_back_block(connection, &block, named.last)?;
+            restore_block(connection, &block, named.last)?;
         }
     }
     Ok(damaged)
 }
 
-fn put_back_block(connection: &Connection, block: &Block, last: Seq) -> rusqlite::Result<()> {
-    let mut put = connection.prepare_cached(PUT_BACK)?;
+fn restore_block(connection: &Connection, block: &Block, last: Seq) -> rusqlite::Result<()> {
+    let mut put = connection.prepare_cached(RESTORE)?;
     for (seq, text) in (block.first.0..).zip(block.texts.iter()) {
         put.execute((block.topic, stored(seq), text))?;
     }
@@ -266,7 +266,7 @@ fn put_back_block(connection: &Connection, block: &Block, last: Seq) -> rusqlite
     Ok(())
 }
 
-/// Frees the blocks of which no event is left.
+/// Removes the blocks of which every event was trimmed.
 pub(super) fn free(connection: &Connection, topic: i64, until: i64) -> rusqlite::Result<()> {
     connection
         .prepare_cached("DELETE FROM packed WHERE topic_id = ?1 AND last <= ?2")?

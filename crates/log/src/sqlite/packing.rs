@@ -1,7 +1,7 @@
-//! Packing: what writes the blocks of `packed`, some time after a topic has ended.
+//! Packing: writes the blocks of `packed` some time after a topic has ended.
 //!
-//! The table `pack` says which topics are still to be looked at. One commit packs one block; a topic of which nothing more is
-//! worth it goes out of the table.
+//! The table `pack` has the topics that are to be packed. One commit packs one block; a topic without enough payloads for another block
+//! leaves the table.
 
 use std::time::Duration;
 
@@ -9,15 +9,15 @@ use backstay_model::{Seq, Timestamp};
 use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params_from_iter};
 
-use super::commit::{Chore, Committer, Failed};
+use super::commit::{BackgroundTask, CommitFailure, Committer};
 use super::packed::{BYTES_FULL, EVENTS_MAX, pack};
 use super::sql::{stored, unsigned};
 use crate::crash::crash_point;
 
-/// Fewer than this are left as they are: little is won.
+/// Fewer events than this are not packed: that would save little.
 const EVENTS_MIN: usize = 8;
 
-/// A row that is not where its index says is none of them.
+/// Selects only rows that are where the index says.
 const ROWS: &str = "SELECT event.g, event.topic_id, event.seq, at, flags, last_input, last_fact, event.kind, event.scope, \
      trace, payload FROM topic_event JOIN event ON event.g = topic_event.g AND event.topic_id = topic_event.topic_id AND \
      event.seq = topic_event.seq WHERE topic_event.topic_id = ?1 AND topic_event.seq > ?2 ORDER BY topic_event.seq LIMIT ?3";
@@ -30,8 +30,8 @@ const NEXT: &str = "SELECT pack.topic_id, topic.closed = 1, topic.floor FROM pac
 const BLOCKS: &str = "SELECT first, last FROM packed WHERE topic_id = ?1 AND last > ?2 ORDER BY last";
 
 impl Committer {
-    /// Notes that the topic has ended: it is packed some time later.
-    pub(super) fn pack_later(&mut self, id: i64, now: Timestamp) -> Result<(), Failed> {
+    /// Notes that the topic has ended, so that it is packed later.
+    pub(super) fn pack_later(&mut self, id: i64, now: Timestamp) -> Result<(), CommitFailure> {
         self.connection
             .prepare_cached(
                 "INSERT INTO pack (topic_id, closed_at) VALUES (?1, ?2) \
@@ -42,10 +42,9 @@ impl Committer {
         Ok(())
     }
 
-    /// Packs the next block of a topic that ended before `until`. To be called in a transaction in which no event waits for
-    /// the index.
-    pub(super) fn pack(&mut self, until: Timestamp) -> Result<(), Failed> {
-        self.chore = Chore::Pack;
+    /// Packs the next block of a topic that ended before `until`. No index entry may be pending in this transaction.
+    pub(super) fn pack(&mut self, until: Timestamp) -> Result<(), CommitFailure> {
+        self.task = BackgroundTask::Pack;
         if let Some(id) = self.unpackable.take() {
             return Ok(forget(&self.connection, id)?);
         }
@@ -61,7 +60,7 @@ impl Committer {
             return Ok(());
         };
         let packed = if is_closed { pack_next(&self.connection, id, floor) } else { Ok(false) };
-        if let Err(Failed::Before(error)) = &packed
+        if let Err(CommitFailure::Before(error)) = &packed
             && error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt)
         {
             // SQLite writes nothing more in this transaction. The next one goes on with other topics.
@@ -75,13 +74,13 @@ impl Committer {
     }
 }
 
-/// Nothing more of the topic is to be packed.
+/// Removes the topic from `pack`.
 fn forget(connection: &Connection, id: i64) -> rusqlite::Result<()> {
     connection.prepare_cached("DELETE FROM pack WHERE topic_id = ?1")?.execute([id]).map(|_| ())
 }
 
 /// A row of `event`, without its payload.
-struct Bare {
+struct RowHeader {
     seq: Seq,
     columns: Vec<Value>,
 }
@@ -89,23 +88,23 @@ struct Bare {
 /// Events that follow each other and may share a block.
 #[derive(Default)]
 struct Run {
-    events: Vec<Bare>,
+    events: Vec<RowHeader>,
     texts: Vec<String>,
     size_bytes: usize,
 }
 
-/// Why a run has no more events.
+/// Why a run ends.
 enum End {
-    /// It is full, or nothing follows.
+    /// It is full, or no event follows.
     Done,
-    /// What follows cannot be packed with it. Another run may begin behind this event.
+    /// The next event cannot be packed with it. Another run may begin behind that event.
     Before(Seq),
 }
 
-/// Packs the first run behind `after` that is worth it. False if there is none.
-fn pack_next(connection: &Connection, id: i64, mut after: Seq) -> Result<bool, Failed> {
+/// Packs the first run after `after` that is long enough. Returns false if there is none.
+fn pack_next(connection: &Connection, id: i64, mut after: Seq) -> Result<bool, CommitFailure> {
     loop {
-        let (run, end) = gather(connection, id, behind_blocks(connection, id, after)?)?;
+        let (run, end) = gather(connection, id, end_of_blocks(connection, id, after)?)?;
         if run.events.len() >= EVENTS_MIN {
             write(connection, id, &run)?;
             return Ok(true);
@@ -117,8 +116,8 @@ fn pack_next(connection: &Connection, id: i64, mut after: Seq) -> Result<bool, F
     }
 }
 
-/// The end of the blocks that stand side by side behind `after`. There may be others behind what comes then.
-fn behind_blocks(connection: &Connection, id: i64, mut after: Seq) -> Result<Seq, Failed> {
+/// Returns the end of the blocks that follow each other after `after`.
+fn end_of_blocks(connection: &Connection, id: i64, mut after: Seq) -> Result<Seq, CommitFailure> {
     let mut statement = connection.prepare_cached(BLOCKS)?;
     let mut rows = statement.query((id, stored(after.0)))?;
     while let Some(row) = rows.next()? {
@@ -130,8 +129,8 @@ fn behind_blocks(connection: &Connection, id: i64, mut after: Seq) -> Result<Seq
     Ok(after)
 }
 
-/// The run behind `after`. It ends at a row that cannot be read: readers and checks tell of that.
-fn gather(connection: &Connection, id: i64, after: Seq) -> Result<(Run, End), Failed> {
+/// Returns the run after `after`. It ends at a row that cannot be read; readers and checks report that row.
+fn gather(connection: &Connection, id: i64, after: Seq) -> Result<(Run, End), CommitFailure> {
     let mut run = Run::default();
     let mut statement = connection.prepare_cached(ROWS)?;
     let mut rows = statement.query((id, stored(after.0), stored(EVENTS_MAX as u64)))?;
@@ -144,7 +143,7 @@ fn gather(connection: &Connection, id: i64, after: Seq) -> Result<(Run, End), Fa
         match row.get::<_, String>(COLUMNS).and_then(|text| Ok((text, columns(row)?))) {
             Ok((text, columns)) if !text.is_empty() => {
                 run.size_bytes += text.len();
-                run.events.push(Bare { seq, columns });
+                run.events.push(RowHeader { seq, columns });
                 run.texts.push(text);
             }
             Ok(_packed) => return Ok((run, End::Before(seq))),
@@ -158,14 +157,14 @@ fn columns(row: &Row<'_>) -> rusqlite::Result<Vec<Value>> {
     (0..COLUMNS).map(|column| row.get(column)).collect()
 }
 
-fn write(connection: &Connection, id: i64, run: &Run) -> Result<(), Failed> {
+fn write(connection: &Connection, id: i64, run: &Run) -> Result<(), CommitFailure> {
     let (Some(first), Some(last)) = (run.events.first(), run.events.last()) else { return Ok(()) };
-    let data =
-        pack(&run.texts).map_err(|error| Failed::Corrupt(format!("payloads cannot be packed: {error}")))?;
+    let data = pack(&run.texts)
+        .map_err(|error| CommitFailure::Corrupt(format!("payloads cannot be packed: {error}")))?;
     connection
         .prepare_cached("INSERT INTO packed (topic_id, first, last, data) VALUES (?1, ?2, ?3, ?4)")?
         .execute((id, stored(first.seq.0), stored(last.seq.0), data))?;
-    // A row that gets shorter leaves its page half empty; one that goes lets pages be joined.
+    // A shorter row would leave its page half empty; a removed row lets SQLite join pages.
     let mut delete = connection.prepare_cached("DELETE FROM event WHERE g = ?1")?;
     for event in &run.events {
         delete.execute(params_from_iter(event.columns.first()))?;
@@ -177,7 +176,7 @@ fn write(connection: &Connection, id: i64, run: &Run) -> Result<(), Failed> {
     Ok(())
 }
 
-/// The moment before which a topic has to have ended to be packed.
+/// Returns the time before which a topic must have ended to be packed.
 pub(super) fn due_before(now: Timestamp, age: Duration) -> Timestamp {
     let age = i64::try_from(age.as_micros()).unwrap_or(i64::MAX);
     Timestamp::from_micros(now.as_micros().saturating_sub(age))

@@ -4,30 +4,30 @@ use backstay_model::limits::{BATCH_EVENTS_MAX, PAGE_EVENTS_MAX};
 use backstay_model::{Gap, Kind, LiveEvent, Payload, Position, Recorded, Scope, Seq, Timestamp, Topic};
 use rusqlite::Connection;
 
-use super::fetch::{Fetch, Place, decode, hole};
+use super::fetch::{EventLocation, Fetch, decode, hole};
 use super::packed::Unpacker;
-use super::readers::Failed;
+use super::readers::ReadFailure;
 use super::snapshot::{Snapshot, Span, Wanted};
 use super::sql::{position, stored, unsigned};
 use crate::contract::{Direction, EventFilter, Page};
 
 const READ_ALL: &str = "SELECT seq, at, flags, event.kind, scope, trace, payload, g, topic.name, topic_id FROM event \
      JOIN topic ON topic.id = event.topic_id WHERE g > ?1 AND seq > topic.floor ORDER BY g";
-/// Events that are read at least to find the end of a first batch.
+/// The least number of events to read for the end of a first batch.
 const FURTHER_MIN: usize = 64;
-/// Whether fewer events than this stand side by side is not asked.
+/// Fewer events than this are always read by their positions.
 const DENSE_MIN: u64 = 16;
 
 const EMPTY: Page = Page { events: Vec::new(), head: Seq(0), gap: None };
 
-/// One page of `topic`.
+/// Reads one page of `topic`.
 pub(super) fn page(
     snapshot: &Snapshot<'_>,
     topic: &Topic,
     at: Seq,
     direction: Direction,
     limit: usize,
-) -> Result<Page, Failed> {
+) -> Result<Page, ReadFailure> {
     let limit = limit.min(PAGE_EVENTS_MAX);
     // A page of whole batches may be longer than its limit by all but one event of a batch.
     let count = if direction == Direction::Forward { limit + BATCH_EVENTS_MAX } else { limit };
@@ -38,13 +38,13 @@ pub(super) fn page(
         Direction::Forward => forward(snapshot, topic, &span, at.max(span.floor).min(span.head), limit)?,
         Direction::Backward => {
             let before = at.min(span.head.next());
-            let places = places(snapshot, &span, Wanted { at: before, direction, count: limit }, None)?;
+            let positions = positions(snapshot, &span, Wanted { at: before, direction, count: limit }, None)?;
             let mut fetch = Fetch::new(snapshot.connection, topic, &span, direction);
             let expected = Seq(before.0.saturating_sub(1));
-            if places.first().map(|place| place.seq).unwrap_or(span.floor) != expected.max(span.floor) {
-                fetch.fail(hole(topic, expected, &places));
+            if positions.first().map(|place| place.seq).unwrap_or(span.floor) != expected.max(span.floor) {
+                fetch.fail(hole(topic, expected, &positions));
             }
-            fetch.get(&places)?;
+            fetch.get(&positions)?;
             fetch.done()?
         }
     };
@@ -59,7 +59,7 @@ fn gap(span: &Span, at: Seq, direction: Direction) -> Option<Gap> {
     })
 }
 
-/// The events that `filter` takes: those of a page may be of different batches, and end anywhere.
+/// Reads the events that `filter` selects. A page may end inside a batch.
 pub(super) fn matching(
     snapshot: &Snapshot<'_>,
     topic: &Topic,
@@ -67,13 +67,13 @@ pub(super) fn matching(
     direction: Direction,
     limit: usize,
     filter: &EventFilter,
-) -> Result<Page, Failed> {
+) -> Result<Page, ReadFailure> {
     let wanted = Wanted { at, direction, count: limit.min(PAGE_EVENTS_MAX) };
     let Some(span) = snapshot.span(topic, wanted, Some(filter))? else { return Ok(EMPTY) };
     let numbers = StoredFilter::find(snapshot.connection, filter)?;
-    let places = places(snapshot, &span, wanted, Some(&numbers))?;
+    let positions = positions(snapshot, &span, wanted, Some(&numbers))?;
     let mut fetch = Fetch::new(snapshot.connection, topic, &span, direction);
-    fetch.get(&places)?;
+    fetch.get(&positions)?;
     Ok(Page { events: fetch.done()?, head: span.head, gap: gap(&span, at, direction) })
 }
 
@@ -83,25 +83,25 @@ fn forward(
     span: &Span,
     after: Seq,
     limit: usize,
-) -> Result<Vec<Recorded>, Failed> {
+) -> Result<Vec<Recorded>, ReadFailure> {
     let mut fetch = Fetch::new(snapshot.connection, topic, span, Direction::Forward);
     let mut at = after;
     let mut count = limit;
     loop {
         let wanted = Wanted { at, direction: Direction::Forward, count };
-        let mut places = places(snapshot, span, wanted, None)?;
-        let dense = places.iter().zip(at.0 + 1..).take_while(|(place, seq)| place.seq.0 == *seq).count();
-        if dense < places.len() {
-            let failed = hole(topic, Seq(at.0 + dense as u64 + 1), &places[dense..]);
-            places.truncate(dense);
-            fetch.get(&places)?;
+        let mut positions = positions(snapshot, span, wanted, None)?;
+        let dense = positions.iter().zip(at.0 + 1..).take_while(|(place, seq)| place.seq.0 == *seq).count();
+        if dense < positions.len() {
+            let failed = hole(topic, Seq(at.0 + dense as u64 + 1), &positions[dense..]);
+            positions.truncate(dense);
+            fetch.get(&positions)?;
             fetch.fail(failed);
         } else {
-            fetch.get(&places)?;
+            fetch.get(&positions)?;
         }
-        // Only a first batch that is longer than what was read is read further.
+        // Only a first batch that is longer than the page is read further.
         let is_open = fetch.events.iter().all(|event| event.more);
-        match places.last() {
+        match positions.last() {
             Some(last) if is_open && fetch.failed.is_none() && last.seq < span.head => at = last.seq,
             _ => break,
         }
@@ -122,17 +122,17 @@ fn forward(
     Ok(fetch.events)
 }
 
-/// Where the wanted events are, in the wanted order: as the index says, and then, or before, what waits in memory.
-fn places(
+/// Returns the positions of the wanted events, in the wanted order, from the index and the pending index.
+fn positions(
     snapshot: &Snapshot<'_>,
     span: &Span,
     wanted: Wanted,
     filter: Option<&StoredFilter>,
-) -> Result<Vec<Place>, Failed> {
+) -> Result<Vec<EventLocation>, ReadFailure> {
     let Wanted { at, direction, count } = wanted;
     let at = if direction == Direction::Forward { at.max(span.floor) } else { at };
     let wanted = Wanted { at, ..wanted };
-    let waiting = span.waiting.iter().map(|entry| Place { seq: entry.seq, g: entry.g });
+    let waiting = span.waiting.iter().map(|entry| EventLocation { seq: entry.seq, g: entry.g });
     let mut found = Vec::with_capacity(count.min(span.waiting.len().max(64)));
     if filter.is_none()
         && let Some(run) = dense(snapshot.connection, span, wanted)?
@@ -144,7 +144,7 @@ fn places(
             if span.first_waiting.is_none_or(|first| at.next() < first) {
                 indexed(snapshot.connection, span, wanted, filter, &mut found)?;
             }
-            let last = found.last().map_or(at, |last: &Place| last.seq);
+            let last = found.last().map_or(at, |last: &EventLocation| last.seq);
             if let Some(doubled) = span.waiting.iter().find(|entry| entry.seq <= last && entry.seq > at) {
                 return Err(doubly(doubled.seq));
             }
@@ -163,9 +163,13 @@ fn places(
     Ok(found)
 }
 
-/// If the wanted events are in the index and stand side by side in the log, their places follow from the first and the
-/// last.
-fn dense(connection: &Connection, span: &Span, wanted: Wanted) -> Result<Option<Vec<Place>>, Failed> {
+/// Returns the positions of the wanted events if they are in the index and follow each other in the log: then the first and the last
+/// tell the others.
+fn dense(
+    connection: &Connection,
+    span: &Span,
+    wanted: Wanted,
+) -> Result<Option<Vec<EventLocation>>, ReadFailure> {
     let Wanted { at, direction, count } = wanted;
     let indexed = span.first_waiting.map_or(span.head, |first| Seq(first.0 - 1));
     let last = Seq(at.0.saturating_add(count as u64).min(indexed.0));
@@ -180,20 +184,20 @@ fn dense(connection: &Connection, span: &Span, wanted: Wanted) -> Result<Option<
     Ok(Some(
         (at.next().0..=last.0)
             .zip(from.0..)
-            .map(|(seq, g)| Place { seq: Seq(seq), g: Position(g) })
+            .map(|(seq, g)| EventLocation { seq: Seq(seq), g: Position(g) })
             .collect(),
     ))
 }
 
-fn index_at(connection: &Connection, topic: i64, seq: Seq) -> Result<Option<Position>, Failed> {
+fn index_at(connection: &Connection, topic: i64, seq: Seq) -> Result<Option<Position>, ReadFailure> {
     let mut statement =
         connection.prepare_cached("SELECT g FROM topic_event WHERE topic_id = ?1 AND seq = ?2")?;
     let mut rows = statement.query((topic, stored(seq.0)))?;
     Ok(rows.next()?.map(|row| position(row, 0)).transpose()?)
 }
 
-fn doubly(seq: Seq) -> Failed {
-    Failed::Corrupt(format!("two events of a topic have the number {seq}"))
+fn doubly(seq: Seq) -> ReadFailure {
+    ReadFailure::Corrupt(format!("two events of a topic have the number {seq}"))
 }
 
 fn indexed(
@@ -201,8 +205,8 @@ fn indexed(
     span: &Span,
     wanted: Wanted,
     filter: Option<&StoredFilter>,
-    found: &mut Vec<Place>,
-) -> Result<(), Failed> {
+    found: &mut Vec<EventLocation>,
+) -> Result<(), ReadFailure> {
     let (range, order) = match wanted.direction {
         Direction::Forward => ("> ?2", "ASC"),
         Direction::Backward => ("< ?2 AND seq > ?3", "DESC"),
@@ -220,16 +224,16 @@ fn indexed(
     let mut rows = statement.raw_query();
     for _ in 0..wanted.count {
         let Some(row) = rows.next()? else { break };
-        found.push(Place { seq: Seq(unsigned(row, 0)?), g: position(row, 1)? });
+        found.push(EventLocation { seq: Seq(unsigned(row, 0)?), g: position(row, 1)? });
     }
     Ok(())
 }
 
-/// A filter as a condition on the index, in the numbers of the database.
+/// A filter as a condition on the index, by the numbers of the table `name`.
 struct StoredFilter(String);
 
 impl StoredFilter {
-    fn find(connection: &Connection, filter: &EventFilter) -> Result<StoredFilter, Failed> {
+    fn find(connection: &Connection, filter: &EventFilter) -> Result<StoredFilter, ReadFailure> {
         let kinds: Vec<String> = filter.kinds.iter().map(Kind::to_string).collect();
         let scopes: Vec<String> = filter.scopes.iter().map(Scope::to_string).collect();
         let mut condition = String::new();
@@ -251,12 +255,12 @@ impl StoredFilter {
     }
 }
 
-/// Events of all topics after `after`.
+/// Reads events of all topics after `after`.
 pub(super) fn read_all(
     snapshot: &Snapshot<'_>,
     after: Position,
     limit: usize,
-) -> Result<Vec<Recorded>, Failed> {
+) -> Result<Vec<Recorded>, ReadFailure> {
     let mut statement = snapshot.connection.prepare_cached(READ_ALL)?;
     let mut rows = statement.query([stored(after.0)])?;
     let mut events: Vec<Recorded> = Vec::new();
@@ -268,12 +272,14 @@ pub(super) fn read_all(
         let known = events.last().map(|event| &event.topic).filter(|topic| topic.as_str() == name);
         let topic = match known {
             Some(topic) => topic.clone(),
-            None => name.parse().map_err(|e: backstay_model::InvalidTopic| Failed::Corrupt(e.to_string()))?,
+            None => {
+                name.parse().map_err(|e: backstay_model::InvalidTopic| ReadFailure::Corrupt(e.to_string()))?
+            }
         };
-        let place = Place { seq: Seq(unsigned(row, 0)?), g: position(row, 7)? };
+        let place = EventLocation { seq: Seq(unsigned(row, 0)?), g: position(row, 7)? };
         match decode(row, &topic, place, row.get(9)?, &mut unpacker) {
             Ok(event) => events.push(event),
-            Err(Failed::Read(_)) if !events.is_empty() => break,
+            Err(ReadFailure::Read(_)) if !events.is_empty() => break,
             Err(error) => return Err(error),
         }
         whole = events.last().is_none_or(|event| !event.more);
@@ -281,14 +287,14 @@ pub(super) fn read_all(
     Ok(events)
 }
 
-/// Live events of `topic` after the position `g` and the number `seq`.
+/// Reads live events of `topic` after the position `g` and the number `seq`.
 pub(super) fn live(
     snapshot: &Snapshot<'_>,
     topic: &Topic,
     seq: Seq,
     g: Position,
     limit: usize,
-) -> Result<Vec<LiveEvent>, Failed> {
+) -> Result<Vec<LiveEvent>, ReadFailure> {
     let mut statement = snapshot.connection.prepare_cached(
         "SELECT live.g, after_seq, at, live.kind, scope, payload FROM live JOIN topic ON topic.id = live.topic_id \
          WHERE topic.name = ?1 AND live.g > ?2 AND after_seq >= ?3 ORDER BY live.g",

@@ -1,4 +1,4 @@
-//! What waits to be written, and when the writing thread has to wake up for it.
+//! The queue of commands, and when a writing thread wakes up for it.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -8,20 +8,17 @@ use backstay_model::event::ClaimReason;
 use backstay_model::{Epoch, OwnerId, Topic};
 use tokio::sync::oneshot;
 
-use crate::contract::{Batch, Claimed, Durability, KeptFold, NewEvent, OwnerIdentity};
+use crate::contract::{Batch, Claimed, Durability, FoldSnapshot, NewEvent, OwnerIdentity};
 use crate::error::{ClaimError, StoreError};
-use crate::ticket::Answer;
+use crate::limits::{COMMIT_COMMANDS_MAX, QUEUED_BYTES_MAX, QUEUED_COMMANDS_MAX, QUEUED_LIVE_MAX};
+use crate::ticket::Ack;
 
-/// Commands that may share one commit.
-pub(super) const GROUP_MAX: usize = 1_024;
-/// Commands that may wait to be written; another one is refused.
-const WAITING_MAX: usize = 16_384;
-/// Live events and folds are dropped when this much waits.
-const WAITING_LIVE_MAX: usize = 1_024;
-/// When this much waits, the writing thread begins, whether or not somebody waits for an answer yet.
+/// Background tasks begin when no command came for this time.
+const IDLE_AFTER: Duration = Duration::from_millis(100);
+/// With more queued commands than this, a writing thread begins even if no caller waits for an answer yet.
 const WAITING_UNANNOUNCED_MAX: usize = 64;
 
-/// What a claim found out before it asked for the topic. It only holds while that is still so.
+/// A claim with the owner and epoch that the claimer read. It is granted only while they are current.
 #[derive(Clone, Debug)]
 pub(super) struct ClaimRequest {
     pub(super) topic: Topic,
@@ -31,40 +28,53 @@ pub(super) struct ClaimRequest {
     pub(super) reason: ClaimReason,
 }
 
-/// What became of a claim.
+/// The answer to a claim.
 #[derive(Debug)]
 pub(super) enum ClaimAnswer {
     Granted(Box<Claimed>),
-    /// The topic's owner is another one by now: look again.
+    /// The topic's owner or epoch has changed: the claimer has to read them again.
     Changed,
     Refused(ClaimError),
 }
 
-/// What the writer is asked for.
+/// A request to the writer.
 #[derive(Debug)]
 pub(super) enum Command {
-    Append { batch: Batch, reply: oneshot::Sender<Answer> },
+    Append { batch: Batch, reply: oneshot::Sender<Ack> },
     Live { topic: Topic, event: NewEvent },
-    KeepFold { topic: Topic, kept: KeptFold },
+    SaveFold { topic: Topic, snapshot: FoldSnapshot },
     Claim { request: ClaimRequest, reply: oneshot::Sender<ClaimAnswer> },
     Renew { identity: OwnerIdentity, reply: oneshot::Sender<Result<(), StoreError>> },
 }
 
 impl Command {
-    /// How durable it has to be before it is answered.
+    /// Returns the durability that its answer waits for.
     pub(super) const fn durability(&self) -> Durability {
         match self {
             Command::Append { batch, .. } => batch.durability,
             Command::Claim { .. } => Durability::Synced,
-            Command::Live { .. } | Command::KeepFold { .. } | Command::Renew { .. } => Durability::Buffered,
+            Command::Live { .. } | Command::SaveFold { .. } | Command::Renew { .. } => Durability::Buffered,
         }
     }
 
-    /// Answers that it could not be done.
+    /// Bytes of its payloads.
+    fn bytes(&self) -> usize {
+        match self {
+            Command::Append { batch, .. } => {
+                let events = batch.appends.iter().flat_map(|append| &append.events);
+                events.map(|event| event.payload.as_str().len()).sum()
+            }
+            Command::Live { event, .. } => event.payload.as_str().len(),
+            Command::SaveFold { snapshot, .. } => snapshot.state.len(),
+            Command::Claim { .. } | Command::Renew { .. } => 0,
+        }
+    }
+
+    /// Answers it with an error.
     pub(super) fn refuse(self, error: &StoreError) {
         let heard = match self {
             Command::Append { reply, batch } => {
-                reply.send(Answer { result: Err(error.clone().into()), spent: Some(batch) }).is_ok()
+                reply.send(Ack { result: Err(error.clone().into()), spent: Some(batch) }).is_ok()
             }
             Command::Claim { reply, .. } => reply.send(ClaimAnswer::Refused(error.clone().into())).is_ok(),
             Command::Renew { reply, .. } => reply.send(Err(error.clone())).is_ok(),
@@ -72,46 +82,46 @@ impl Command {
                 tracing::debug!(%topic, %error, "a live event was dropped");
                 true
             }
-            Command::KeepFold { topic, .. } => {
-                tracing::debug!(%topic, %error, "a fold was not kept");
+            Command::SaveFold { topic, .. } => {
+                tracing::debug!(%topic, %error, "a snapshot of a fold was not written");
                 true
             }
         };
         if !heard {
-            tracing::debug!(%error, "a write failed for which nobody waits");
+            tracing::debug!(%error, "a write failed, and its caller has stopped waiting");
         }
     }
 }
 
-/// When the writing thread has to look after things that no command asks for.
+/// Work of the writing thread that no command requests. The greatest one comes first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Upkeep {
+pub(super) enum BackgroundWork {
     #[default]
     None,
-    /// What is to be seen to could not be; nobody tries for this long.
+    /// A background task failed; it is not tried again for this long.
     Later(Duration),
-    /// Index entries wait, or rows that are gone; they are seen to when nobody has written for this long.
+    /// A background task is due once no command came for [`IDLE_AFTER`].
     Index,
-    /// A ring of the bell was held back.
-    Bell,
+    /// A wakeup was deferred.
+    Wakeup,
 }
 
-impl Upkeep {
+impl BackgroundWork {
     const fn due_in(self) -> Option<Duration> {
         match self {
-            Upkeep::None => None,
-            Upkeep::Later(left) => Some(left),
-            Upkeep::Index => Some(Duration::from_millis(100)),
-            Upkeep::Bell => Some(super::bell::RING_EVERY),
+            BackgroundWork::None => None,
+            BackgroundWork::Later(left) => Some(left),
+            BackgroundWork::Index => Some(IDLE_AFTER),
+            BackgroundWork::Wakeup => Some(super::wakeup::NOTIFY_INTERVAL),
         }
     }
 }
 
-/// Why the writing thread is awake.
+/// Why a writing thread wakes up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wake {
     Commands,
-    Upkeep(Upkeep),
+    BackgroundWork(BackgroundWork),
     Closed,
 }
 
@@ -120,24 +130,26 @@ struct State {
     commands: VecDeque<Command>,
     announced: bool,
     closed: bool,
-    /// Of the commands, those that need no flush.
+    /// Bytes of their payloads.
+    bytes: usize,
+    /// Number of commands that need no flush.
     buffered: usize,
-    /// Somebody commits, and looks at the queue again before he does anything else.
+    /// A thread commits; it looks at the queue again when it has finished.
     committing: bool,
-    /// So many flush, and look at the queue again afterwards.
+    /// Number of threads that flush; each looks at the queue again afterwards.
     flushing: usize,
-    upkeep: Upkeep,
+    background_work: BackgroundWork,
 }
 
 impl State {
-    /// Whether it would be good to commit now. During a flush, what needs one as well waits for the next, which is then
-    /// for all of it; what needs none does not wait.
+    /// Returns whether a commit should begin now. During a flush, commands that need one wait, so that the next flush is for all
+    /// of them; commands that need none do not wait.
     const fn may_commit(&self) -> bool {
         !self.committing && (self.flushing == 0 || self.buffered > 0)
     }
 }
 
-/// The queue between those who hand something over and whoever writes it.
+/// The queue between the callers and the writing threads.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     state: Mutex<State>,
@@ -145,11 +157,11 @@ pub(super) struct Queue {
     second: Condvar,
 }
 
-/// Which of the two writing threads: the second only commits what needs no flush while there is one.
+/// One of the two writing threads. The secondary one only commits commands that need no flush, during a flush.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Hand {
-    First,
-    Second,
+pub(super) enum WriterThread {
+    Primary,
+    Secondary,
 }
 
 impl Queue {
@@ -157,37 +169,42 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a command, or says why not. With `announce`, the writing thread is told at once; else whoever waits for the
-    /// answer writes it, or tells the thread.
+    /// Queues a command. With `announce` a writing thread is woken at once; otherwise the caller that waits for the answer writes it
+    /// or wakes the thread.
+    ///
+    /// # Errors
+    /// [`StoreError::Overloaded`] if the queue is full, [`StoreError::Stopped`] if it is closed.
     pub(super) fn push(&self, command: Command, announce: bool) -> Result<(), StoreError> {
-        let limit = if matches!(command, Command::Live { .. } | Command::KeepFold { .. }) {
-            WAITING_LIVE_MAX
+        let limit = if matches!(command, Command::Live { .. } | Command::SaveFold { .. }) {
+            QUEUED_LIVE_MAX
         } else {
-            WAITING_MAX
+            QUEUED_COMMANDS_MAX
         };
+        let bytes = command.bytes();
         let mut state = self.lock();
         let waiting = state.commands.len();
         if state.closed {
             return Err(StoreError::Stopped);
         }
-        if waiting >= limit {
+        if waiting >= limit || (waiting > 0 && state.bytes + bytes > QUEUED_BYTES_MAX) {
             return Err(StoreError::Overloaded { waiting });
         }
         state.buffered += usize::from(command.durability() == Durability::Buffered);
+        state.bytes += bytes;
         state.commands.push_back(command);
-        // Otherwise whoever is busy finds it by himself.
+        // A thread that commits or flushes looks at the queue by itself.
         if state.may_commit() && (announce || waiting >= WAITING_UNANNOUNCED_MAX) {
             self.tell(state);
         }
         Ok(())
     }
 
-    /// Tells the writing thread that something waits.
+    /// Wakes a writing thread if commands wait.
     pub(super) fn announce(&self) {
         self.look_again(self.lock());
     }
 
-    /// Makes the caller the one who commits. False if it should not now: whoever is busy looks at the queue afterwards.
+    /// Makes the caller the committing thread; returns false if another thread is, or nothing should be committed now.
     pub(super) fn begin_commit(&self) -> bool {
         let mut state = self.lock();
         let may = state.may_commit() && !state.commands.is_empty();
@@ -195,7 +212,7 @@ impl Queue {
         may
     }
 
-    /// The caller commits no more; it flushes now if `flush`.
+    /// Ends the caller's commit; with `flush` it begins to flush.
     pub(super) fn end_commit(&self, flush: bool) {
         let mut state = self.lock();
         state.committing = false;
@@ -211,7 +228,7 @@ impl Queue {
         }
     }
 
-    /// The caller has flushed. If something waits by now, a writing thread goes on with it, unless the caller does.
+    /// Ends the caller's flush, and wakes a writing thread if commands wait.
     pub(super) fn end_flush(&self) {
         let mut state = self.lock();
         state.flushing -= 1;
@@ -220,44 +237,45 @@ impl Queue {
 
     fn tell(&self, mut state: MutexGuard<'_, State>) {
         let news = !std::mem::replace(&mut state.announced, true);
-        let hand = if state.flushing > 0 { &self.second } else { &self.first };
+        let thread = if state.flushing > 0 { &self.second } else { &self.first };
         drop(state);
         if news {
-            hand.notify_one();
+            thread.notify_one();
         }
     }
 
-    /// What may share the next commit.
+    /// Removes the commands of the next commit from the queue.
     pub(super) fn take(&self) -> Vec<Command> {
         let mut state = self.lock();
-        let count = state.commands.len().min(GROUP_MAX);
+        let count = state.commands.len().min(COMMIT_COMMANDS_MAX);
         let taken: Vec<Command> = state.commands.drain(..count).collect();
         let buffered = taken.iter().filter(|command| command.durability() == Durability::Buffered);
         state.buffered -= buffered.count();
+        state.bytes -= taken.iter().map(Command::bytes).sum::<usize>();
         taken
     }
 
-    /// Whether there is time for what nobody waits for: nothing is to be written, and nobody waits for the end.
+    /// Returns whether there is time for background tasks: no command waits, and the queue is not closed.
     pub(super) fn is_idle(&self) -> bool {
         let state = self.lock();
         state.commands.is_empty() && !state.closed
     }
 
-    /// Asks for upkeep, if more is not asked for already.
-    pub(super) fn look_after(&self, upkeep: Upkeep) {
+    /// Schedules background work, unless more urgent work is scheduled.
+    pub(super) fn schedule(&self, background_work: BackgroundWork) {
         let mut state = self.lock();
-        let is_news = match (upkeep, state.upkeep) {
-            (Upkeep::Later(new), Upkeep::Later(old)) => new != old,
+        let is_news = match (background_work, state.background_work) {
+            (BackgroundWork::Later(new), BackgroundWork::Later(old)) => new != old,
             (new, old) => new > old,
         };
         if is_news {
-            state.upkeep = upkeep;
+            state.background_work = background_work;
             drop(state);
             self.first.notify_one();
         }
     }
 
-    /// Nothing more will be handed over.
+    /// Closes the queue: it takes no more commands.
     pub(super) fn close(&self) {
         self.lock().closed = true;
         self.notify_both();
@@ -268,8 +286,8 @@ impl Queue {
         self.second.notify_one();
     }
 
-    /// Waits until a writing thread has something to do. The first one is woken for upkeep too.
-    pub(super) fn wait(&self, hand: Hand) -> Wake {
+    /// Waits until the thread has something to do. Only the primary one does background work.
+    pub(super) fn wait(&self, thread: WriterThread) -> Wake {
         let mut state = self.lock();
         loop {
             if std::mem::take(&mut state.announced) {
@@ -281,21 +299,53 @@ impl Queue {
             if state.closed && state.may_commit() {
                 return Wake::Commands;
             }
-            let (changed, due) = match hand {
-                Hand::First => (&self.first, state.upkeep.due_in()),
-                Hand::Second => (&self.second, None),
+            let (changed, due) = match thread {
+                WriterThread::Primary => (&self.first, state.background_work.due_in()),
+                WriterThread::Secondary => (&self.second, None),
             };
             let Some(due) = due else {
                 state = changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
-            let asked = state.upkeep;
+            let asked = state.background_work;
             let (woken, waited) = changed.wait_timeout(state, due).unwrap_or_else(PoisonError::into_inner);
             state = woken;
-            if waited.timed_out() && state.upkeep == asked && !state.announced {
-                state.upkeep = Upkeep::None;
-                return Wake::Upkeep(asked);
+            if waited.timed_out() && state.background_work == asked && !state.announced {
+                state.background_work = BackgroundWork::None;
+                return Wake::BackgroundWork(asked);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use backstay_model::{Kind, Payload, Scope};
+
+    use super::*;
+    use crate::contract::{Authority, TopicAppend};
+
+    /// An append of about half a MiB.
+    fn append() -> Command {
+        let payload = Payload::encode(&"x".repeat(60_000)).unwrap();
+        let event = NewEvent { kind: Kind::new("noted"), scope: Scope::root(), payload, trace: None };
+        let append = TopicAppend::new("a".parse().unwrap(), Authority::Exclusive, vec![event; 9]);
+        Command::Append { batch: Batch::of(append), reply: oneshot::channel().0 }
+    }
+
+    #[test]
+    fn what_waits_is_bounded_by_its_bytes_and_one_command_is_always_taken() {
+        let queue = Queue::default();
+        let size = append().bytes();
+        for _ in 0..QUEUED_BYTES_MAX / size {
+            queue.push(append(), false).unwrap();
+        }
+        let refused = queue.push(append(), false);
+        assert!(
+            matches!(refused, Err(StoreError::Overloaded { waiting }) if waiting == QUEUED_BYTES_MAX / size)
+        );
+        assert_eq!(queue.take().len(), QUEUED_BYTES_MAX / size);
+        queue.push(append(), false).unwrap();
+        assert_eq!(queue.lock().bytes, size, "what was taken waits no more");
     }
 }

@@ -1,22 +1,22 @@
-//! The reading end: a few threads with a connection each. A read never waits for a writer, and a read transaction lives
-//! for one page.
+//! Reading: a few threads with a connection each. A read never waits for a writer, and a read transaction lasts for one page.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
 use backstay_model::{LogId, Position, Seq, Topic};
 use rusqlite::{Connection, Transaction};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
-use super::placed::Placed;
+use super::database_file::DatabaseFile;
+use super::pending_index::PendingIndex;
 use super::schema::NEWEST;
 use super::snapshot::Snapshot;
 use super::sql::unsigned;
-use super::tail::Tail;
-use super::{fault, page, places};
-use crate::contract::{Direction, Pending};
+use super::{error_map, page, positions};
+use crate::contract::{Direction, LogFuture};
 use crate::cursor::{Cursor, CursorError};
 use crate::error::{ReadError, StoreError};
+use crate::limits::{IDLE_READERS_MAX, QUEUED_READS_MAX};
 use crate::subscribe::{LivePage, Source};
 use crate::ticket::may_block;
 
@@ -25,54 +25,64 @@ const READERS: usize = 3;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// The threads that read, and the connections that they share with whoever may block to read.
+/// The reading threads, and the connections that they share with callers that may block.
 #[derive(Debug)]
 pub(super) struct Readers {
     id: LogId,
     pool: Arc<Pool>,
-    jobs: mpsc::Sender<Job>,
+    jobs: mpsc::SyncSender<Job>,
+    /// One permit for each job that may be in the queue or at work.
+    slots: Arc<Semaphore>,
 }
 
-/// Connections that nobody reads with now. There are never more than there were readers at once.
+/// Connections that no reader uses.
 #[derive(Debug)]
 struct Pool {
-    placed: Placed,
-    tail: Arc<Tail>,
+    database_file: DatabaseFile,
+    pending_index: Arc<PendingIndex>,
     idle: Mutex<Vec<Connection>>,
 }
 
 impl Readers {
     /// Starts the threads.
-    pub(super) fn start(id: LogId, placed: Placed, tail: Arc<Tail>) -> Result<Readers, StoreError> {
-        let (jobs, inbox) = mpsc::channel::<Job>();
+    pub(super) fn start(
+        id: LogId,
+        database_file: DatabaseFile,
+        pending_index: Arc<PendingIndex>,
+    ) -> Result<Readers, StoreError> {
+        let (jobs, inbox) = mpsc::sync_channel::<Job>(QUEUED_READS_MAX);
         let inbox = Arc::new(Mutex::new(inbox));
         for _ in 0..READERS {
             let inbox = inbox.clone();
             std::thread::Builder::new()
                 .name("backstay-reader".to_owned())
                 .spawn(move || serve(&inbox))
-                .map_err(|source| fault::io("start a thread for", placed.path(), source))?;
+                .map_err(|source| error_map::io("start a thread for", database_file.path(), source))?;
         }
-        let pool = Pool { placed, tail, idle: Mutex::default() };
-        Ok(Readers { id, pool: Arc::new(pool), jobs })
+        let pool = Pool { database_file, pending_index, idle: Mutex::default() };
+        let slots = Arc::new(Semaphore::new(QUEUED_READS_MAX));
+        Ok(Readers { id, pool: Arc::new(pool), jobs, slots })
     }
 
-    /// Runs `read` in one read transaction, in another one if the index moved on meanwhile: on one of the threads, or on the
-    /// caller's if it blocks anyway.
+    /// Runs `read` in one read transaction, on a reading thread or on the caller's if it may block. If entries have moved into the
+    /// index meanwhile, `read` runs again in another transaction.
     pub(super) fn run<T: Send + 'static>(
         &self,
-        read: impl Fn(&Snapshot<'_>) -> Result<T, Failed> + Send + 'static,
-    ) -> Pending<'static, Result<T, ReadError>> {
-        let (pool, jobs) = (self.pool.clone(), self.jobs.clone());
+        read: impl Fn(&Snapshot<'_>) -> Result<T, ReadFailure> + Send + 'static,
+    ) -> LogFuture<'static, Result<T, ReadError>> {
+        let (pool, jobs, slots) = (self.pool.clone(), self.jobs.clone(), self.slots.clone());
         Box::pin(async move {
             if may_block() {
                 return pool.read(&read);
             }
+            // The queue has room for as many jobs as there are slots, so that handing one over never blocks.
+            let Ok(slot) = slots.acquire_owned().await else { return Err(StoreError::Stopped.into()) };
             let (reply, answer) = oneshot::channel();
             let job: Job = Box::new(move || {
                 if reply.send(pool.read(&read)).is_err() {
-                    tracing::trace!("a read for which nobody waits any more");
+                    tracing::trace!("the caller of a read has stopped waiting");
                 }
+                drop(slot);
             });
             if jobs.send(job).is_err() {
                 return Err(StoreError::Stopped.into());
@@ -90,69 +100,73 @@ impl Pool {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn read<T>(&self, read: &impl Fn(&Snapshot<'_>) -> Result<T, Failed>) -> Result<T, ReadError> {
+    fn read<T>(&self, read: &impl Fn(&Snapshot<'_>) -> Result<T, ReadFailure>) -> Result<T, ReadError> {
         let idle = self.idle().pop();
         let mut connection = match idle {
             Some(connection) => connection,
-            None => self.placed.connect_reader()?,
+            None => self.database_file.connect_reader()?,
         };
         let found = loop {
-            match transact(&mut connection, &self.tail, read) {
+            match transact(&mut connection, &self.pending_index, read) {
                 Ok(found) => break Ok(found),
-                Err(Failed::IndexMovedOn) => {}
-                Err(failed) => break Err(failed.into_error(self.placed.path())),
+                Err(ReadFailure::IndexMovedOn) => {}
+                Err(failed) => break Err(failed.into_error(self.database_file.path())),
             }
         };
-        self.idle().push(connection);
+        let mut idle = self.idle();
+        if idle.len() < IDLE_READERS_MAX {
+            idle.push(connection);
+        }
+        drop(idle);
         found
     }
 }
 
 fn transact<T>(
     connection: &mut Connection,
-    tail: &Tail,
-    read: &impl Fn(&Snapshot<'_>) -> Result<T, Failed>,
-) -> Result<T, Failed> {
+    pending_index: &PendingIndex,
+    read: &impl Fn(&Snapshot<'_>) -> Result<T, ReadFailure>,
+) -> Result<T, ReadFailure> {
     let transaction: Transaction<'_> = connection.transaction()?;
-    read(&Snapshot { connection: &transaction, tail })
+    read(&Snapshot { connection: &transaction, pending_index })
 }
 
-/// Why a read gave nothing.
+/// The reason why a read failed.
 #[derive(Debug)]
-pub(super) enum Failed {
+pub(super) enum ReadFailure {
     Sqlite(rusqlite::Error),
     Read(ReadError),
     Corrupt(String),
-    /// Entries went from memory into the index after the transaction began: it has to begin again.
+    /// Entries have moved into the index after the transaction began: another transaction is needed.
     IndexMovedOn,
 }
 
-impl From<rusqlite::Error> for Failed {
-    fn from(source: rusqlite::Error) -> Failed {
-        Failed::Sqlite(source)
+impl From<rusqlite::Error> for ReadFailure {
+    fn from(source: rusqlite::Error) -> ReadFailure {
+        ReadFailure::Sqlite(source)
     }
 }
 
-impl From<CursorError> for Failed {
-    fn from(error: CursorError) -> Failed {
-        Failed::Read(error.into())
+impl From<CursorError> for ReadFailure {
+    fn from(error: CursorError) -> ReadFailure {
+        ReadFailure::Read(error.into())
     }
 }
 
-impl From<StoreError> for Failed {
-    fn from(error: StoreError) -> Failed {
-        Failed::Read(error.into())
+impl From<StoreError> for ReadFailure {
+    fn from(error: StoreError) -> ReadFailure {
+        ReadFailure::Read(error.into())
     }
 }
 
-impl Failed {
+impl ReadFailure {
     fn into_error(self, path: &Path) -> ReadError {
         match self {
-            Failed::Sqlite(source) => fault::sqlite("read", path, source).into(),
-            Failed::Read(error) => error,
-            Failed::Corrupt(what) => StoreError::Corrupt { path: path.to_owned(), what }.into(),
+            ReadFailure::Sqlite(source) => error_map::sqlite("read", path, source).into(),
+            ReadFailure::Read(error) => error,
+            ReadFailure::Corrupt(what) => StoreError::Corrupt { location: path.into(), what }.into(),
             // `run` begins again instead.
-            Failed::IndexMovedOn => StoreError::Stopped.into(),
+            ReadFailure::IndexMovedOn => StoreError::Stopped.into(),
         }
     }
 }
@@ -165,18 +179,18 @@ fn serve(inbox: &Mutex<mpsc::Receiver<Job>>) {
     }
 }
 
-/// The newest position of the log.
+/// Returns the newest position of the log.
 pub(super) fn newest(connection: &Connection) -> rusqlite::Result<Position> {
     connection.prepare_cached(NEWEST)?.query_row((), |row| unsigned(row, 0)).map(Position)
 }
 
 impl Source for Readers {
-    fn resolve(&self, cursor: &Cursor) -> Pending<'static, Result<Seq, ReadError>> {
+    fn resolve(&self, cursor: &Cursor) -> LogFuture<'static, Result<Seq, ReadError>> {
         if let Err(error) = cursor.check(self.id, cursor.topic()) {
             return Box::pin(std::future::ready(Err(error.into())));
         }
         let cursor = cursor.clone();
-        self.run(move |snapshot| places::resolve(snapshot, &cursor))
+        self.run(move |snapshot| positions::resolve(snapshot, &cursor))
     }
 
     fn page(
@@ -185,7 +199,7 @@ impl Source for Readers {
         seq: Seq,
         g: Position,
         limit: usize,
-    ) -> Pending<'static, Result<LivePage, ReadError>> {
+    ) -> LogFuture<'static, Result<LivePage, ReadError>> {
         let topic = topic.clone();
         self.run(move |snapshot| {
             let newest = newest(snapshot.connection)?;

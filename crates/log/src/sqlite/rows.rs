@@ -1,4 +1,4 @@
-//! Rows of events: written many at once.
+//! Rows of events, written many at a time.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -6,13 +6,13 @@ use std::sync::LazyLock;
 use backstay_model::{Position, Recorded, Seq, Timestamp, Topic};
 use rusqlite::{CachedStatement, Connection};
 
+use super::row_checksum::ChecksummedRow;
 use super::schema::FLAG_MORE;
 use super::sql::stored;
-use super::sum::Summed;
 use crate::contract::NewEvent;
 
 const COLUMNS: usize = 11;
-/// Rows of one statement. What is written goes out in the largest pieces first.
+/// Rows of one statement. The largest statements are used first.
 const SIZES: [usize; 4] = [64, 16, 4, 1];
 
 static INSERTS: LazyLock<[String; SIZES.len()]> = LazyLock::new(|| {
@@ -25,7 +25,7 @@ static INSERTS: LazyLock<[String; SIZES.len()]> = LazyLock::new(|| {
     })
 });
 
-/// An event that has its place.
+/// An event with its number and position.
 #[derive(Debug)]
 pub(super) struct EventRow<'g> {
     pub(super) g: Position,
@@ -41,7 +41,7 @@ pub(super) struct EventRow<'g> {
 }
 
 impl EventRow<'_> {
-    /// The event as readers get it.
+    /// Returns the event as readers get it.
     pub(super) fn recorded(&self) -> Recorded {
         let NewEvent { kind, scope, payload, trace } = self.event.as_ref();
         Recorded {
@@ -58,7 +58,7 @@ impl EventRow<'_> {
     }
 }
 
-/// The scope's text; most events have the empty one.
+/// Returns the scope's text; most events have the empty one.
 pub(super) fn scope_text(event: &NewEvent) -> Cow<'static, str> {
     if event.scope.is_root() { Cow::Borrowed("") } else { Cow::Owned(event.scope.to_string()) }
 }
@@ -88,7 +88,7 @@ fn bind(statement: &mut CachedStatement<'_>, base: usize, row: &EventRow<'_>) ->
     let (scope, trace) = (row.scope.as_ref(), event.trace.as_deref());
     let (at, flags) = (row.at.as_micros(), row.flags);
     let (kind, payload) = (event.kind.as_str(), event.payload.as_str());
-    let summed = Summed { at, flags, kind, scope, trace, payload };
+    let summed = ChecksummedRow { at, flags, kind, scope, trace, payload };
     statement.raw_bind_parameter(base + 1, stored(row.g.0))?;
     statement.raw_bind_parameter(base + 2, row.id)?;
     statement.raw_bind_parameter(base + 3, stored(row.seq.0))?;

@@ -8,22 +8,22 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::database_files;
-use super::fault;
+use super::error_map;
+use super::incarnation;
 use crate::clock::draw_log_id;
+use crate::contract::IncarnationCause;
 use crate::error::{OpenError, StoreError};
 
-/// Says in the file's header that it is a store: the bytes `Back`.
+/// Marks the file as a store in its header: the bytes `Back`.
 const APPLICATION_ID: i64 = 0x4261_636b;
 /// The header of stores that were made while the formats were developed: the bytes `BKST`.
 const DEVELOPMENT_APPLICATION_ID: i64 = 0x424b_5354;
-/// The version of the tables below, and of what is in them.
+/// The version of the tables and of their content.
 pub(super) const FORMAT: i64 = 1;
-/// SQLite's own wait for its lock. The turnstile comes before it, so it is only a backstop.
+/// SQLite's own wait for its lock. It is only a backstop, because writers hold the writer lock first.
 const BUSY: Duration = Duration::from_secs(5);
-/// Between two tries to turn the write-ahead log on: what is in the way is a look at one page.
+/// The pause between two attempts to turn the write-ahead log on. A reader of one page is in the way, and SQLite cannot wait for it.
 const BUSY_PAUSE: Duration = Duration::from_millis(5);
-/// How far positions jump when commits may have been lost with the power.
-pub(super) const LOST_SPAN: u64 = 1 << 24;
 
 const TABLES: &str = "
 CREATE TABLE meta (
@@ -38,10 +38,12 @@ CREATE TABLE meta (
     round_topic INTEGER NOT NULL DEFAULT 0,
     round_g INTEGER NOT NULL DEFAULT 0
 ) STRICT;
-CREATE TABLE lost (
-    after_g INTEGER PRIMARY KEY,
-    until_g INTEGER NOT NULL,
-    at INTEGER NOT NULL
+CREATE TABLE incarnation (
+    number INTEGER PRIMARY KEY,
+    cause TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    lost_after INTEGER NOT NULL,
+    floor INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE topic (
     id INTEGER PRIMARY KEY,
@@ -95,18 +97,19 @@ CREATE INDEX live_scope ON live (topic_id, scope);
 CREATE TABLE key (
     topic_id INTEGER NOT NULL,
     key TEXT NOT NULL,
-    part INTEGER NOT NULL,
-    part_topic TEXT NOT NULL,
+    nth INTEGER NOT NULL,
+    nth_topic TEXT NOT NULL,
     first INTEGER NOT NULL,
     last INTEGER NOT NULL,
     at INTEGER NOT NULL,
     g INTEGER NOT NULL,
     digest TEXT NOT NULL,
-    PRIMARY KEY (topic_id, key, part)
+    PRIMARY KEY (topic_id, key, nth)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE owner (
     id TEXT PRIMARY KEY,
     host TEXT NOT NULL,
+    host_id TEXT NOT NULL,
     pid INTEGER NOT NULL,
     renewed_at INTEGER NOT NULL,
     renewals INTEGER NOT NULL
@@ -149,30 +152,31 @@ CREATE TABLE packed (
 CREATE UNIQUE INDEX packed_last ON packed (topic_id, last);
 ";
 
-/// An event is followed by others of its batch in its topic.
+/// More events of the batch follow in this topic.
 pub(super) const FLAG_MORE: i64 = 1;
-/// With an event, who may append to its topic has changed.
+/// The event changes the topic's owner, epoch or `closed`.
 pub(super) const FLAG_CONTROL: i64 = 2;
 
-/// An event has no scope and no trace, so that nobody needs to look for them.
+/// The event has no scope and no trace.
 pub(super) const FLAG_PLAIN: i64 = 4;
 
-/// Opens a connection that writes to a database that is there. Whoever makes a store makes its file first.
+/// Opens a connection that writes. The file must exist.
 pub(super) fn connect_writer(path: &Path) -> Result<Connection, StoreError> {
     let flags =
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     database_files::check(path)?;
-    let connection = Connection::open_with_flags(path, flags).map_err(|e| fault::sqlite("open", path, e))?;
+    let connection =
+        Connection::open_with_flags(path, flags).map_err(|e| error_map::sqlite("open", path, e))?;
     connection
         .busy_timeout(BUSY)
         .and_then(|()| configure(&connection))
-        .map_err(|e| fault::sqlite("set up", path, e))?;
+        .map_err(|e| error_map::sqlite("set up", path, e))?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
 }
 
-/// What a connection that reads keeps of pages, in KiB. The system keeps them too, and there are several such connections:
-/// with the default of 2 MB each, a process that follows a growing log grows with it for long.
+/// The page cache of a reading connection, in KiB. The system caches pages too, and there are several such connections: with the default
+/// of 2 MB each, a process that follows a growing log would grow with it.
 const READER_CACHE_KIB: i64 = 512;
 
 /// Opens a connection that only reads.
@@ -180,13 +184,14 @@ pub(super) fn connect_reader(path: &Path) -> Result<Connection, StoreError> {
     let flags =
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     database_files::check(path)?;
-    let connection = Connection::open_with_flags(path, flags).map_err(|e| fault::sqlite("open", path, e))?;
+    let connection =
+        Connection::open_with_flags(path, flags).map_err(|e| error_map::sqlite("open", path, e))?;
     connection
         .busy_timeout(BUSY)
         .and_then(|()| configure(&connection))
         .and_then(|()| connection.pragma_update(None, "query_only", true))
         .and_then(|()| connection.pragma_update(None, "cache_size", -READER_CACHE_KIB))
-        .map_err(|e| fault::sqlite("set up", path, e))?;
+        .map_err(|e| error_map::sqlite("set up", path, e))?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(connection)
 }
@@ -194,87 +199,88 @@ pub(super) fn connect_reader(path: &Path) -> Result<Connection, StoreError> {
 /// Opens a connection that moves the write-ahead log into the database.
 pub(super) fn connect_checkpointer(path: &Path) -> Result<Connection, StoreError> {
     let connection = connect_writer(path)?;
-    connection.pragma_update(None, "synchronous", "NORMAL").map_err(|e| fault::sqlite("set up", path, e))?;
+    connection
+        .pragma_update(None, "synchronous", "NORMAL")
+        .map_err(|e| error_map::sqlite("set up", path, e))?;
     Ok(connection)
 }
 
-/// Whoever closes the database last leaves the write-ahead log as it is: its blocks stay allocated, which makes flushing
-/// it cheaper. And a statement is planned once, not anew for each value that is bound to it, which costs more than most
-/// statements here.
+/// The last close leaves the write-ahead log as it is: its blocks stay allocated, which makes flushing cheaper. And a statement is
+/// planned once, not again for each bound value, which would cost more than most statements here.
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-    // A view or a default of a database that somebody else made calls no function that does anything.
+    // A view or default in a database of another user must not call functions with side effects.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(|_| ())
 }
 
-/// What a database is.
-pub(super) enum Found {
+/// The kind of a database.
+pub(super) enum DatabaseKind {
     /// A store of today's format.
     Store,
-    /// A database in which nothing is yet.
+    /// An empty database.
     Blank,
 }
 
-/// What the database at `path` is.
+/// Recognizes the database at `path`.
 ///
 /// # Errors
-/// [`OpenError`] if it is something else, or a store of another format.
-pub(super) fn recognize(connection: &Connection, path: &Path) -> Result<Found, OpenError> {
+/// [`OpenError`] if it is not a store, or a store of another format.
+pub(super) fn recognize(connection: &Connection, path: &Path) -> Result<DatabaseKind, OpenError> {
     let foreign = |source| foreign("open", path, source, "not a database");
     let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let application = number("application_id").map_err(foreign)?;
     let tables: i64 =
         connection.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0)).map_err(foreign)?;
     match application {
-        0 if tables == 0 => Ok(Found::Blank),
+        0 if tables == 0 => Ok(DatabaseKind::Blank),
         APPLICATION_ID => {
-            match number("user_version").map_err(|source| fault::sqlite("read", path, source))? {
-                FORMAT => Ok(Found::Store),
+            match number("user_version").map_err(|source| error_map::sqlite("read", path, source))? {
+                FORMAT => Ok(DatabaseKind::Store),
                 found if found > FORMAT => {
-                    Err(OpenError::NewerStore { path: path.to_owned(), found, known: FORMAT })
+                    Err(OpenError::NewerStore { location: path.into(), found, known: FORMAT })
                 }
-                _ => Err(OpenError::DevelopmentStore { path: path.to_owned() }),
+                _ => Err(OpenError::DevelopmentStore { location: path.into() }),
             }
         }
-        DEVELOPMENT_APPLICATION_ID => Err(OpenError::DevelopmentStore { path: path.to_owned() }),
+        DEVELOPMENT_APPLICATION_ID => Err(OpenError::DevelopmentStore { location: path.into() }),
         _ => {
             let what = "it is another program's database".to_owned();
-            Err(OpenError::NotAStore { path: path.to_owned(), what })
+            Err(OpenError::NotAStore { location: path.into(), what })
         }
     }
 }
 
-/// Makes the tables, or checks those that are there. To be called by the holder of the writer's lock.
+/// Creates the tables, or checks the existing ones. The caller holds the writer lock.
 pub(super) fn prepare(
     connection: &mut Connection,
     path: &Path,
     now: Timestamp,
     boot: Option<&str>,
 ) -> Result<LogId, OpenError> {
-    let failed = |source| OpenError::Store(fault::sqlite("set up", path, source));
+    let failed = |source| OpenError::Store(error_map::sqlite("set up", path, source));
     match recognize(connection, path)? {
-        Found::Blank => {
+        DatabaseKind::Blank => {
             set_up(connection, path).map_err(failed)?;
             create(connection, path, now, boot)?;
         }
-        Found::Store => {
+        DatabaseKind::Store => {
             set_up(connection, path).map_err(failed)?;
             note_boot(connection, now, boot).map_err(failed)?;
         }
     }
     let id: String = connection.query_row("SELECT log_id FROM meta", (), |row| row.get(0)).map_err(failed)?;
     id.parse().map_err(|invalid: backstay_model::InvalidId| {
-        StoreError::Corrupt { path: path.to_owned(), what: invalid.to_string() }.into()
+        StoreError::Corrupt { location: path.into(), what: invalid.to_string() }.into()
     })
 }
 
 fn foreign(action: &'static str, path: &Path, source: rusqlite::Error, what: &str) -> OpenError {
     match source.sqlite_error_code() {
         Some(rusqlite::ErrorCode::NotADatabase) => {
-            OpenError::NotAStore { path: path.to_owned(), what: what.to_owned() }
+            OpenError::NotAStore { location: path.into(), what: what.to_owned() }
         }
-        _ => fault::sqlite(action, path, source).into(),
+        _ => error_map::sqlite(action, path, source).into(),
     }
 }
 
@@ -283,11 +289,11 @@ pub(super) fn set_up(connection: &Connection, path: &Path) -> rusqlite::Result<(
     if mode != "wal" {
         tracing::warn!(path = %path.display(), mode, "the database does not use a write-ahead log");
     }
-    // What has to be on the disk is flushed after the commit, outside of the locks: see `flush`.
+    // Commits are flushed afterwards, without a lock: see `flush`.
     connection.pragma_update(None, "synchronous", "NORMAL")
 }
 
-/// Turns the write-ahead log on. SQLite does not wait by itself where somebody looks at the file in this moment.
+/// Turns the write-ahead log on. SQLite does not wait by itself while another process reads the file.
 #[expect(
     clippy::disallowed_methods,
     reason = "SQLite gives nothing to wait for here, and the tries are bounded"
@@ -320,26 +326,21 @@ fn create(
             "INSERT INTO meta (id, log_id, created_at, boot_id, g_floor, generation) VALUES (1, ?1, ?2, ?3, 0, 0)",
             (id.to_string(), now.as_micros(), boot),
         )?;
+        incarnation::create(&transaction, now)?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         transaction.pragma_update(None, "user_version", FORMAT)?;
         transaction.commit()
     })();
-    made.map_err(|source| fault::sqlite("make", path, source).into())
+    made.map_err(|source| error_map::sqlite("make", path, source).into())
 }
 
-/// After a new boot, commits that were not flushed may be gone: positions jump over all that they can have had.
+/// Begins another incarnation after a new boot, because commits that were not flushed may be lost.
 fn note_boot(connection: &mut Connection, now: Timestamp, boot: Option<&str>) -> rusqlite::Result<()> {
     let known: Option<String> = connection.query_row("SELECT boot_id FROM meta", (), |row| row.get(0))?;
     let Some(boot) = boot.filter(|boot| known.as_deref() != Some(*boot)) else { return Ok(()) };
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     if known.is_some() {
-        let newest: i64 = transaction.query_row(NEWEST, (), |row| row.get(0))?;
-        let until = newest.saturating_add_unsigned(LOST_SPAN);
-        transaction.execute(
-            "INSERT INTO lost (after_g, until_g, at) VALUES (?1, ?2, ?3)",
-            (newest, until, now.as_micros()),
-        )?;
-        transaction.execute("UPDATE meta SET g_floor = ?1", [until])?;
+        incarnation::begin(&transaction, IncarnationCause::Boot, now)?;
     }
     transaction.execute("UPDATE meta SET boot_id = ?1", [boot])?;
     transaction.commit()

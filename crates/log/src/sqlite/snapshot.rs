@@ -1,37 +1,37 @@
-//! What a reader sees: the rows of one read transaction, and with them what waits in memory to be indexed.
+//! A reader's view: the rows of one read transaction and the pending index entries.
 
 use std::collections::HashMap;
 
 use backstay_model::{Kind, Position, Scope, Seq, Topic};
 use rusqlite::{Connection, OptionalExtension};
 
-use super::readers::Failed;
+use super::pending_index::{Entry, PendingIndex, StoreState};
+use super::readers::ReadFailure;
 use super::sql::unsigned;
-use super::tail::{Entry, StoreState, Tail};
 use crate::contract::{Direction, EventFilter};
 
 const SPAN: &str =
     "SELECT id, floor, (SELECT max(seq) FROM topic_event WHERE topic_id = id) FROM topic WHERE name = ?1";
 
-/// One read transaction, and the tail.
+/// One read transaction and the pending index.
 pub(super) struct Snapshot<'s> {
     pub(super) connection: &'s Connection,
-    pub(super) tail: &'s Tail,
+    pub(super) pending_index: &'s PendingIndex,
 }
 
-/// A topic as a reader sees it.
+/// A topic in a reader's view.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Span {
     pub(super) id: i64,
     pub(super) floor: Seq,
     pub(super) head: Seq,
-    /// Entries that are in memory only, in order of number: those that were asked for.
+    /// The wanted entries that are only in memory, in the wanted order.
     pub(super) waiting: Vec<Entry>,
-    /// The first number that is in memory only; those before it are in the index.
+    /// The first number that is only in memory; the numbers before it are in the index.
     pub(super) first_waiting: Option<Seq>,
 }
 
-/// Which of the waiting entries are wanted.
+/// Which pending entries are wanted.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted {
     pub(super) at: Seq,
@@ -40,13 +40,13 @@ pub(super) struct Wanted {
 }
 
 impl Snapshot<'_> {
-    /// A topic, with those of its waiting entries that are wanted.
+    /// Returns a topic with its wanted pending entries; `None` if it does not exist.
     pub(super) fn span(
         &self,
         topic: &Topic,
         wanted: Wanted,
         filter: Option<&EventFilter>,
-    ) -> Result<Option<Span>, Failed> {
+    ) -> Result<Option<Span>, ReadFailure> {
         let found = self
             .connection
             .prepare_cached(SPAN)?
@@ -58,13 +58,13 @@ impl Snapshot<'_> {
             .optional()?;
         let Some(mut span) = found else { return Ok(None) };
         let state = StoreState::read(self.connection)?;
-        let mut tail = self.tail.lock();
-        if !tail.agree(self.connection, &state)? {
-            return Err(Failed::IndexMovedOn);
+        let mut pending_index = self.pending_index.lock();
+        if !pending_index.sync(self.connection, &state)? {
+            return Err(ReadFailure::IndexMovedOn);
         }
-        let numbers = filter.map(|filter| Numbers::of(filter, &tail.names));
+        let numbers = filter.map(|filter| Numbers::of(filter, &pending_index.names));
         // What was committed after the transaction began is not in its rows.
-        let entries = tail.of(span.id);
+        let entries = pending_index.of(span.id);
         let entries = &entries[..entries.partition_point(|entry| entry.g <= state.events)];
         let entries = &entries[entries.partition_point(|entry| entry.seq <= span.floor)..];
         span.first_waiting = entries.first().map(|entry| entry.seq);
@@ -85,25 +85,25 @@ impl Snapshot<'_> {
         Ok(Some(span))
     }
 
-    /// The heads of all topics that have entries waiting.
-    pub(super) fn heads(&self) -> Result<HashMap<i64, Seq>, Failed> {
+    /// Returns the heads of all topics that have pending entries.
+    pub(super) fn heads(&self) -> Result<HashMap<i64, Seq>, ReadFailure> {
         let state = StoreState::read(self.connection)?;
-        let mut tail = self.tail.lock();
-        if !tail.agree(self.connection, &state)? {
-            return Err(Failed::IndexMovedOn);
+        let mut pending_index = self.pending_index.lock();
+        if !pending_index.sync(self.connection, &state)? {
+            return Err(ReadFailure::IndexMovedOn);
         }
-        Ok(tail.heads_until(state.events))
+        Ok(pending_index.heads_until(state.events))
     }
 }
 
-/// A filter in the numbers of this process.
+/// A filter by the numbers of [`Names`](super::pending_index::Names).
 struct Numbers {
     kinds: Option<Vec<u32>>,
     scopes: Option<Vec<u32>>,
 }
 
 impl Numbers {
-    fn of(filter: &EventFilter, names: &super::tail::Names) -> Numbers {
+    fn of(filter: &EventFilter, names: &super::pending_index::Names) -> Numbers {
         let EventFilter { kinds, scopes } = filter;
         let kinds: Vec<&str> = kinds.iter().map(Kind::as_str).collect();
         let scopes: Vec<String> = scopes.iter().map(Scope::to_string).collect();
@@ -120,15 +120,15 @@ impl Numbers {
     }
 }
 
-/// A head only; no entries.
+/// Wants no entries, only the head.
 pub(super) const HEAD: Wanted = Wanted { at: Seq(u64::MAX), direction: Direction::Forward, count: 0 };
 
-/// The entry of one number, if it waits.
+/// Wants the pending entry of one number.
 pub(super) const fn only(seq: Seq) -> Wanted {
     Wanted { at: Seq(seq.0.saturating_sub(1)), direction: Direction::Forward, count: 1 }
 }
 
-/// The position of the entry `seq`, if it is the one that was asked for.
+/// Returns the position of the pending entry `seq`, if it was wanted.
 pub(super) fn waiting_at(span: &Span, seq: Seq) -> Option<Position> {
     span.waiting.iter().find(|entry| entry.seq == seq).map(|entry| entry.g)
 }

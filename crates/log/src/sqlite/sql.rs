@@ -3,25 +3,24 @@
 use backstay_model::Position;
 use rusqlite::Row;
 
-use crate::judge::Standing;
+use crate::admission::Standing;
 
-/// A number as SQLite stores it. Numbers here count events, so they never reach the sign; what a caller gives beyond it
-/// (such as "from the head") means the greatest there is.
+/// Returns a number as SQLite stores it. A greater number than SQLite can store (such as "from the head") becomes the greatest one.
 pub(super) const fn stored(number: u64) -> i64 {
     if number > i64::MAX as u64 { i64::MAX } else { number.cast_signed() }
 }
 
-/// A number as it was stored.
+/// Reads a number.
 pub(super) fn unsigned(row: &Row<'_>, index: usize) -> rusqlite::Result<u64> {
     row.get::<_, i64>(index).map(i64::cast_unsigned)
 }
 
-/// A position as it was stored.
+/// Reads a position.
 pub(super) fn position(row: &Row<'_>, index: usize) -> rusqlite::Result<Position> {
     unsigned(row, index).map(Position)
 }
 
-/// What the column `closed` says.
+/// Returns the meaning of the column `closed`.
 pub(super) const fn standing(closed: i64) -> Standing {
     match closed {
         0 => Standing::Open,
@@ -30,7 +29,7 @@ pub(super) const fn standing(closed: i64) -> Standing {
     }
 }
 
-/// What the column `closed` has to say.
+/// Returns the value for the column `closed`.
 pub(super) const fn standing_number(standing: Standing) -> i64 {
     match standing {
         Standing::Open => 0,

@@ -1,29 +1,31 @@
-//! Freeing what topics take: at once as far as anybody can see, and by and by in the tables.
+//! Trimming and deleting: at once for readers, and step by step in the tables.
 //!
-//! A trim raises the topic's floor, in the commit that asks for it; readers see nothing at or below. The rows go later, a
-//! piece at a time, by whichever process has nothing else to do. The table `sweep` says what is still to go.
+//! A trim raises the topic's floor in its own commit; readers see nothing at or below it. An idle process removes the rows later, some
+//! at a time. The table `sweep` has the topics whose rows are left.
 
 use backstay_model::{Position, Seq};
 use rusqlite::{Connection, OptionalExtension};
 
-use super::commit::{Chore, Committer, Failed};
+use super::commit::{BackgroundTask, CommitFailure, Committer};
 use super::schema::FLAG_MORE;
 use super::sql::{position, stored, unsigned};
-use crate::contract::{Afterwards, Part};
+use crate::admission::trimmed;
+use crate::contract::{TopicAppend, TopicTransition};
 use crate::crash::crash_point;
-use crate::judge::trimmed;
 
-/// Rows that one commit frees.
+/// Rows that one commit removes.
 const PIECE: usize = 512;
 
 const MARK: &str = "INSERT INTO sweep (topic_id, until_seq) VALUES (?1, ?2) \
      ON CONFLICT DO UPDATE SET until_seq = max(until_seq, excluded.until_seq)";
-const PLACES: &str = "SELECT seq, g FROM topic_event WHERE topic_id = ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3";
+const POSITIONS: &str =
+    "SELECT seq, g FROM topic_event WHERE topic_id = ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3";
 
 impl Committer {
-    /// Where the committed event `seq` of a topic is, if it is the last of its batch.
-    pub(super) fn end_of_batch(&self, id: i64, seq: Seq) -> Result<Option<Position>, Failed> {
-        let waiting = self.tail.lock().of(id).iter().find(|entry| entry.seq == seq).map(|entry| entry.g);
+    /// Returns the position of the committed event `seq` of a topic, if it ends a batch.
+    pub(super) fn end_of_batch(&self, id: i64, seq: Seq) -> Result<Option<Position>, CommitFailure> {
+        let waiting =
+            self.pending_index.lock().of(id).iter().find(|entry| entry.seq == seq).map(|entry| entry.g);
         let g = match waiting {
             Some(g) => Some(g),
             None => self
@@ -40,21 +42,27 @@ impl Committer {
         Ok((flags & FLAG_MORE == 0).then_some(g))
     }
 
-    /// Writes down what is gone with `part`, whose events are numbered up to `head` by now. `floor`: what was gone before.
-    pub(super) fn trim(&mut self, id: i64, part: &Part, head: Seq, floor: Seq) -> Result<(), Failed> {
-        if matches!(part.afterwards, Afterwards::Deleted) {
+    /// Writes the trim or deletion of `append`. `head` is the topic's head after the append, `floor` its floor before.
+    pub(super) fn trim(
+        &mut self,
+        id: i64,
+        append: &TopicAppend,
+        head: Seq,
+        floor: Seq,
+    ) -> Result<(), CommitFailure> {
+        if matches!(append.transition, TopicTransition::Deleted) {
             self.forget_topic(id)?;
-            // A live event that is gone now may have had the newest position.
+            // A removed live event may have had the newest position.
             self.connection
                 .prepare_cached("UPDATE meta SET g_floor = max(g_floor, ?1)")?
                 .execute([stored(self.seen.0)])?;
         }
-        let Some(until) = trimmed(part, head, floor) else { return Ok(()) };
+        let Some(until) = trimmed(append, head, floor) else { return Ok(()) };
         self.connection
             .prepare_cached("UPDATE topic SET floor = ?2 WHERE id = ?1")?
             .execute((id, stored(until.0)))?;
         self.connection.prepare_cached(MARK)?.execute((id, stored(until.0)))?;
-        // What was folded of them is of no use without them.
+        // Snapshots of folds may stand at trimmed events.
         self.connection.prepare_cached("DELETE FROM snapshot WHERE topic_id = ?1")?.execute([id])?;
         self.generation += 1;
         self.connection
@@ -77,10 +85,10 @@ impl Committer {
         Ok(())
     }
 
-    /// Frees the next piece of what is gone. To be called in a transaction in which no event waits for the index: so what
-    /// the index does not have of a topic is not there.
-    pub(super) fn sweep(&mut self) -> Result<(), Failed> {
-        self.chore = Chore::Sweep;
+    /// Removes the next trimmed rows. No index entry may be pending in this transaction: so an event that is not in the index does not
+    /// exist.
+    pub(super) fn sweep(&mut self) -> Result<(), CommitFailure> {
+        self.task = BackgroundTask::Sweep;
         let next = self
             .connection
             .prepare_cached("SELECT topic_id, until_seq FROM sweep ORDER BY topic_id LIMIT 1")?
@@ -99,25 +107,25 @@ impl Committer {
 }
 
 fn free_piece(connection: &Connection, id: i64, until: Seq) -> rusqlite::Result<usize> {
-    let mut places: Vec<(i64, Position)> = Vec::with_capacity(PIECE);
-    let mut statement = connection.prepare_cached(PLACES)?;
+    let mut positions: Vec<(i64, Position)> = Vec::with_capacity(PIECE);
+    let mut statement = connection.prepare_cached(POSITIONS)?;
     let mut rows = statement.query((id, stored(until.0), stored(PIECE as u64)))?;
     while let Some(row) = rows.next()? {
-        places.push((row.get(0)?, position(row, 1)?));
+        positions.push((row.get(0)?, position(row, 1)?));
     }
-    let Some((last, _)) = places.last() else { return Ok(0) };
+    let Some((last, _)) = positions.last() else { return Ok(0) };
     let mut delete = connection.prepare_cached("DELETE FROM event WHERE g = ?1")?;
-    for (_, g) in &places {
+    for (_, g) in &positions {
         delete.execute([stored(g.0)])?;
     }
     let mut forget =
         connection.prepare_cached("DELETE FROM topic_event WHERE topic_id = ?1 AND seq <= ?2")?;
     forget.execute((id, last))?;
     super::packed::free(connection, id, *last)?;
-    Ok(places.len())
+    Ok(positions.len())
 }
 
-/// Whether something is still to go.
+/// Returns whether trimmed rows are left.
 pub(super) fn is_due(connection: &Connection) -> rusqlite::Result<bool> {
     connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM sweep)")?.query_row((), |row| row.get(0))
 }

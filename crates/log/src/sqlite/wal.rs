@@ -1,4 +1,4 @@
-//! Damage of the database and its write-ahead log that SQLite passes over in silence, seen before SQLite opens them.
+//! Damage of the database and its write-ahead log that SQLite does not report, found before SQLite opens them.
 //!
 //! SQLite takes an empty database for a new one, and removes the log beside it. It takes a frame with a wrong checksum for
 //! the end of the log, and what was committed behind it is gone. So the files are looked at first, as they are. What had
@@ -21,8 +21,8 @@ use std::path::{Path, PathBuf};
 
 use backstay_files::{Dir, if_there};
 
-use super::fault;
-use super::open_here::is_open_here;
+use super::error_map;
+use super::open_databases::is_open_in_process;
 use crate::error::StoreError;
 
 /// How a database begins.
@@ -38,51 +38,51 @@ const SHM_HEADER_BYTES: usize = 48;
 /// The only version of log and shared memory that there is.
 const WAL_VERSION: u32 = 3_007_000;
 /// Folders that a store has once something was done in it.
-const REMAINS: [&str; 2] = ["runs", "blobs"];
+const USED_FOLDERS: [&str; 2] = ["runs", "blobs"];
 /// How often files that contradict each other are looked at: another process may just write them.
-const LOOKS: usize = 3;
+const ATTEMPTS_MAX: usize = 3;
 
-/// Refuses a database at `path` of which a part is gone that SQLite would not miss.
+/// Refuses the database at `path` if a part is missing that SQLite would not report.
 ///
 /// # Errors
-/// [`StoreError::Corrupt`] says what is gone; [`StoreError::Io`] if the files cannot be read. Nothing was changed.
+/// [`StoreError::Corrupt`] names the missing part; [`StoreError::Io`] if the files cannot be read. Nothing was changed.
 pub(super) fn refuse_damage(path: &Path) -> Result<(), StoreError> {
-    if is_open_here(path) {
+    if is_open_in_process(path) {
         return Ok(());
     }
     let mut last = None;
-    for _look in 0..LOOKS {
-        last = look(path)?;
+    for _look in 0..ATTEMPTS_MAX {
+        last = inspect(path)?;
         if last.is_none() {
             return Ok(());
         }
     }
-    last.map_or(Ok(()), |what| Err(StoreError::Corrupt { path: path.to_owned(), what }))
+    last.map_or(Ok(()), |what| Err(StoreError::Corrupt { location: path.into(), what }))
 }
 
-/// Whether the file at `path` begins as a database does, or has nothing in it yet.
+/// Returns whether the file at `path` begins as a database does, or is empty.
 ///
 /// # Errors
 /// [`StoreError::Io`] if it cannot be read.
 pub(super) fn is_database(path: &Path) -> Result<bool, StoreError> {
-    if is_open_here(path) {
+    if is_open_in_process(path) {
         return Ok(true);
     }
-    let database = DatabaseHeader::read(path).map_err(|source| fault::io("look at", path, source))?;
+    let database = DatabaseHeader::read(path).map_err(|source| error_map::io("look at", path, source))?;
     Ok(!matches!(database, DatabaseHeader::Foreign))
 }
 
 /// What is wrong, in words. Read in this order: what is there before the database is cannot be of a store that another
 /// process is just making.
-fn look(path: &Path) -> Result<Option<String>, StoreError> {
+fn inspect(path: &Path) -> Result<Option<String>, StoreError> {
     let (wal_path, shm_path) = (beside(path, "-wal"), beside(path, "-shm"));
     let failed = |path: &Path| {
         let path = path.to_owned();
-        move |source| fault::io("look at", &path, source)
+        move |source| error_map::io("look at", &path, source)
     };
     let shared = SharedHeader::read(&shm_path).map_err(failed(&shm_path))?;
     let wal = WalHeader::read(&wal_path).map_err(failed(&wal_path))?;
-    let remains = remains(path).map_err(failed(path))?;
+    let used_folder = used_folder(path).map_err(failed(path))?;
     let database = DatabaseHeader::read(path).map_err(failed(path))?;
     let is_used = !matches!(wal, WalHeader::Unused);
     let what = match &database {
@@ -91,7 +91,7 @@ fn look(path: &Path) -> Result<Option<String>, StoreError> {
         DatabaseHeader::Foreign if is_used => {
             "does not begin as a database does, and its write-ahead log `log.db-wal` is there"
         }
-        DatabaseHeader::Missing | DatabaseHeader::Empty => match remains {
+        DatabaseHeader::Missing | DatabaseHeader::Empty => match used_folder {
             Some(folder) => {
                 let state =
                     if matches!(database, DatabaseHeader::Empty) { "is empty" } else { "is not there" };
@@ -101,15 +101,14 @@ fn look(path: &Path) -> Result<Option<String>, StoreError> {
         },
         DatabaseHeader::Foreign => return Ok(None),
         DatabaseHeader::There { size_bytes, pages } => {
-            return look_into(&wal_path, &wal, shared.as_ref(), *size_bytes, *pages)
-                .map_err(failed(&wal_path));
+            return compare(&wal_path, &wal, shared.as_ref(), *size_bytes, *pages).map_err(failed(&wal_path));
         }
     };
     Ok(Some(format!("`log.db` {what}: opening it would destroy what is left")))
 }
 
 /// Compares a log with what is known of it.
-fn look_into(
+fn compare(
     path: &Path,
     wal: &WalHeader,
     shared: Option<&SharedHeader>,
@@ -152,9 +151,9 @@ fn look_into(
 }
 
 /// The name of a folder beside the database that says that the store was used; `None` if nothing does.
-fn remains(database: &Path) -> io::Result<Option<&'static str>> {
+fn used_folder(database: &Path) -> io::Result<Option<&'static str>> {
     let Some(folder) = database.parent() else { return Ok(None) };
-    for name in REMAINS {
+    for name in USED_FOLDERS {
         let entries = match folder.join(name).read_dir() {
             Ok(entries) => entries,
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => continue,
@@ -194,11 +193,11 @@ fn fill(from: &mut impl Read, bytes: &mut [u8]) -> io::Result<bool> {
     }
 }
 
-fn big(bytes: &[u8], at: usize) -> u32 {
+fn big_endian(bytes: &[u8], at: usize) -> u32 {
     u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
-fn native(bytes: &[u8], at: usize) -> u32 {
+fn native_endian(bytes: &[u8], at: usize) -> u32 {
     u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
@@ -236,8 +235,10 @@ impl DatabaseHeader {
             0 => DatabaseHeader::Empty,
             _ if !is_whole || !header.starts_with(DATABASE_MAGIC) => DatabaseHeader::Foreign,
             // The count is that of the last writer who kept it, if both of these are the same.
-            _ if big(&header, 24) != big(&header, 92) => DatabaseHeader::There { size_bytes, pages: 0 },
-            size_bytes => DatabaseHeader::There { size_bytes, pages: big(&header, 28) },
+            _ if big_endian(&header, 24) != big_endian(&header, 92) => {
+                DatabaseHeader::There { size_bytes, pages: 0 }
+            }
+            size_bytes => DatabaseHeader::There { size_bytes, pages: big_endian(&header, 28) },
         })
     }
 }
@@ -278,17 +279,17 @@ impl WalHeader {
         if !fill(&mut file, &mut header)? || header == [0; WAL_HEADER_BYTES] {
             return Ok(WalHeader::Unused);
         }
-        let is_big_endian = big(&header, 0) & 1 == 1;
+        let is_big_endian = big_endian(&header, 0) & 1 == 1;
         let form = WalForm {
-            page_bytes: big(&header, 8),
+            page_bytes: big_endian(&header, 8),
             salts: [
                 header[16], header[17], header[18], header[19], header[20], header[21], header[22],
                 header[23],
             ],
             is_big_endian,
-            checksum: [big(&header, 24), big(&header, 28)],
+            checksum: [big_endian(&header, 24), big_endian(&header, 28)],
         };
-        let is_whole = big(&header, 0) & !1 == WAL_MAGIC
+        let is_whole = big_endian(&header, 0) & !1 == WAL_MAGIC
             && form.page_bytes.is_power_of_two()
             && (512..=65_536).contains(&form.page_bytes)
             && form.sum([0, 0], &header[..24]) == form.checksum;
@@ -312,10 +313,8 @@ impl WalForm {
         let at = WAL_HEADER_BYTES as u64 + u64::from(known.frames - 1) * frame_bytes;
         let mut header = [0; FRAME_HEADER_BYTES];
         match file.read_exact_at(&mut header, at) {
-            Ok(()) => {
-                Ok(header[8..16] == self.salts
-                    && [big(&header, 16), big(&header, 20)] == known.frame_checksum)
-            }
+            Ok(()) => Ok(header[8..16] == self.salts
+                && [big_endian(&header, 16), big_endian(&header, 20)] == known.frame_checksum),
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(false),
             Err(error) => Err(error),
         }
@@ -336,11 +335,11 @@ impl WalForm {
                 break;
             }
             sum = self.sum(self.sum(sum, &frame[..8]), &frame[FRAME_HEADER_BYTES..]);
-            if sum != [big(&frame, 16), big(&frame, 20)] {
+            if sum != [big_endian(&frame, 16), big_endian(&frame, 20)] {
                 break;
             }
-            uncommitted.push(big(&frame, 0));
-            let pages_after = big(&frame, 4);
+            uncommitted.push(big_endian(&frame, 0));
+            let pages_after = big_endian(&frame, 4);
             if pages_after > 0 {
                 scan.committed = number;
                 scan.pages_after = Some(pages_after);
@@ -372,15 +371,15 @@ impl SharedHeader {
             return Ok(None);
         }
         let (header, copy) = bytes[..2 * SHM_HEADER_BYTES].split_at(SHM_HEADER_BYTES);
-        let sum = [native(header, 40), native(header, 44)];
+        let sum = [native_endian(header, 40), native_endian(header, 44)];
         let is_whole = header == copy
-            && native(header, 0) == WAL_VERSION
+            && native_endian(header, 0) == WAL_VERSION
             && header[12] != 0
             && checksum([0, 0], &header[..40], u32::from_ne_bytes) == sum;
         Ok(is_whole.then(|| SharedHeader {
-            frames: native(header, 16),
-            moved: native(&bytes, 2 * SHM_HEADER_BYTES),
-            frame_checksum: [native(header, 24), native(header, 28)],
+            frames: native_endian(header, 16),
+            moved: native_endian(&bytes, 2 * SHM_HEADER_BYTES),
+            frame_checksum: [native_endian(header, 24), native_endian(header, 28)],
             salts: [
                 header[32], header[33], header[34], header[35], header[36], header[37], header[38],
                 header[39],

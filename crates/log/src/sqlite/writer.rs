@@ -1,7 +1,7 @@
-//! Who writes: whoever waits for an answer, if nobody else is writing; else a thread of its own.
+//! Writing: by the caller that waits for an answer, if no other thread writes, or else by a thread for it.
 //!
-//! What waits together shares a commit, and who commits goes on until nothing waits, so that a caller never has to be woken
-//! up only to write. The flush to the disk comes after, when all locks are free again.
+//! Commands that wait together share a commit, and the committing thread goes on until none waits, so no caller is woken only to
+//! write. The flush to the disk follows when all locks are free again.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -9,40 +9,40 @@ use std::thread::JoinHandle;
 
 use backstay_model::Position;
 
-use super::core::{Core, Owed};
-use super::fault;
+use super::error_map;
 use super::flush::WalFlush;
-use super::queue::{Command, Hand, Queue, Upkeep, Wake};
+use super::queue::{BackgroundWork, Command, Queue, Wake, WriterThread};
+use super::writer_core::{PendingAck, WriterCore};
 use crate::error::StoreError;
-use crate::ticket::Drive;
+use crate::ticket::CommitDriver;
 
-/// Rounds that a caller does: the one that its own batch is in. Then, if more waits, the thread goes on.
+/// Rounds that a caller does: the one with its own batch. A writing thread does the rest.
 const ROUNDS_OF_A_CALLER: usize = 1;
-/// What comes in while a group is committed still gets into the same flush, so many times.
+/// Commits that share one flush: commands that arrive during a commit get into the next one of the round.
 const GROUPS_OF_A_ROUND: usize = 4;
 
-/// The handle on everything that writes. Dropping it finishes what waits, and waits for that.
+/// The handle on the writing threads. Dropping it waits until every queued command is written.
 #[derive(Debug)]
 pub(super) struct Writer {
     shared: Arc<Shared>,
-    /// What is said to who wants to write, where nothing may be written.
+    /// The answer to every command, if the store was opened for reading only.
     refusal: Option<StoreError>,
     threads: Vec<JoinHandle<()>>,
 }
 
-/// What the callers and the thread share.
+/// The state that callers and threads share.
 #[derive(Debug)]
 pub(super) struct Shared {
     queue: Queue,
-    core: Mutex<Core>,
+    core: Mutex<WriterCore>,
     flush: WalFlush,
     groups: AtomicU64,
 }
 
 impl Writer {
-    /// Starts the threads. With a `refusal` nothing is taken.
+    /// Starts the threads. With a `refusal` no command is taken.
     pub(super) fn start(
-        core: Core,
+        core: WriterCore,
         flush: WalFlush,
         refusal: Option<StoreError>,
     ) -> Result<Writer, StoreError> {
@@ -53,35 +53,35 @@ impl Writer {
             flush,
             groups: AtomicU64::new(0),
         });
-        let threads = [Hand::First, Hand::Second].into_iter().map(|hand| {
+        let threads = [WriterThread::Primary, WriterThread::Secondary].into_iter().map(|thread| {
             let theirs = shared.clone();
-            std::thread::Builder::new().name("backstay-writer".to_owned()).spawn(move || theirs.run(hand))
+            std::thread::Builder::new().name("backstay-writer".to_owned()).spawn(move || theirs.run(thread))
         });
         let threads = threads
             .collect::<Result<_, _>>()
-            .map_err(|source| fault::io("start a thread for", &path, source))?;
+            .map_err(|source| error_map::io("start a thread for", &path, source))?;
         Ok(Writer { shared, refusal, threads })
     }
 
-    /// Says why nothing is taken, if so.
+    /// Fails if the store was opened for reading only.
     pub(super) fn check(&self) -> Result<(), StoreError> {
         self.refusal.clone().map_or(Ok(()), Err)
     }
 
-    /// Hands a command to the thread, or says why it cannot be taken.
+    /// Queues a command for a writing thread.
     pub(super) fn send(&self, command: Command) -> Result<(), StoreError> {
         self.check()?;
         self.shared.queue.push(command, true)
     }
 
-    /// Returns once everything up to `position`, which was committed, is on the disk.
+    /// Returns once every commit up to `position` is on the disk.
     pub(super) fn flush_until(&self, position: Position) -> Result<(), StoreError> {
         let flush = &self.shared.flush;
-        flush.wait_until(position).map_err(|()| StoreError::Poisoned { path: flush.path().to_owned() })
+        flush.wait_until(position).map_err(|()| StoreError::Poisoned { location: flush.path().into() })
     }
 
-    /// Hands a command over whose answer is waited for. If the caller is an async worker, the thread writes it.
-    pub(super) fn hand_over(&self, command: Command) -> Result<Arc<dyn Drive>, StoreError> {
+    /// Queues a command whose answer the caller waits for. If the caller is an async worker, a thread writes it.
+    pub(super) fn hand_over(&self, command: Command) -> Result<Arc<dyn CommitDriver>, StoreError> {
         self.check()?;
         let announce = crate::ticket::on_async_worker();
         self.shared.queue.push(command, announce)?;
@@ -97,67 +97,71 @@ impl Drop for Writer {
                 tracing::error!("a writing thread panicked");
             }
         }
-        self.shared.look_after(Core::close);
+        self.shared.schedule(WriterCore::close);
     }
 }
 
-impl Drive for Shared {
-    fn lead(&self) {
+impl CommitDriver for Shared {
+    fn commit_inline(&self) {
         self.write(ROUNDS_OF_A_CALLER);
     }
 
-    fn announce(&self) {
+    fn wake_writer(&self) {
         self.queue.announce();
     }
 }
 
 impl Shared {
-    /// Writes what waits, unless somebody else is writing: whoever that is looks at the queue again afterwards. Returns
-    /// after so many `rounds` of commits with one flush, or once nothing waits.
+    /// Writes queued commands unless another thread does, which then looks at the queue again. Returns after `rounds` rounds (some
+    /// commits and one flush), or once the queue is empty.
     fn write(&self, rounds: usize) {
         for _ in 0..rounds {
             if !self.queue.begin_commit() {
                 return;
             }
-            let mut owed = Vec::new();
+            let mut pending_acks = Vec::new();
             let mut committing = Busy::committing(&self.queue);
             for _ in 0..GROUPS_OF_A_ROUND {
                 let group = self.queue.take();
                 if group.is_empty() {
                     break;
                 }
-                self.commit(group, &mut owed);
+                self.commit(group, &mut pending_acks);
             }
-            committing.then_flush(!owed.is_empty());
-            Owed::settle(owed, &self.flush);
+            committing.then_flush(!pending_acks.is_empty());
+            PendingAck::resolve(pending_acks, &self.flush);
         }
     }
 
-    fn commit(&self, group: Vec<Command>, owed: &mut Vec<Owed>) {
+    fn commit(&self, group: Vec<Command>, pending_acks: &mut Vec<PendingAck>) {
         let Ok(mut core) = self.core.lock() else {
-            // A commit panicked: what is known of the store may be half a truth.
+            // A commit panicked: the cache may be wrong.
             group.into_iter().for_each(|command| command.refuse(&StoreError::Stopped));
             return;
         };
-        core.commit(group, &self.flush, owed);
-        let upkeep = core.upkeep();
+        core.commit(group, &self.flush, pending_acks);
+        let background_work = core.background_work();
         drop(core);
         self.groups.fetch_add(1, Ordering::Relaxed);
-        self.queue.look_after(upkeep);
+        self.queue.schedule(background_work);
     }
 
-    fn run(&self, hand: Hand) {
+    fn run(&self, thread: WriterThread) {
         let mut groups = 0;
         loop {
-            match self.queue.wait(hand) {
+            match self.queue.wait(thread) {
                 Wake::Commands => self.write(usize::MAX),
-                Wake::Upkeep(Upkeep::Bell) => self.look_after(Core::ring),
-                Wake::Upkeep(Upkeep::Index | Upkeep::Later(_) | Upkeep::None) => {
+                Wake::BackgroundWork(BackgroundWork::Wakeup) => {
+                    self.schedule(WriterCore::send_deferred_wakeup)
+                }
+                Wake::BackgroundWork(
+                    BackgroundWork::Index | BackgroundWork::Later(_) | BackgroundWork::None,
+                ) => {
                     let now = self.groups.load(Ordering::Relaxed);
                     if std::mem::replace(&mut groups, now) == now {
-                        self.look_after(|core| core.do_chores(&self.queue));
+                        self.schedule(|core| core.run_background_tasks(&self.queue));
                     } else {
-                        self.queue.look_after(Upkeep::Index);
+                        self.queue.schedule(BackgroundWork::Index);
                     }
                 }
                 Wake::Closed => return,
@@ -165,17 +169,17 @@ impl Shared {
         }
     }
 
-    fn look_after(&self, work: impl FnOnce(&mut Core)) {
+    fn schedule(&self, work: impl FnOnce(&mut WriterCore)) {
         if let Ok(mut core) = self.core.lock() {
             work(&mut core);
-            let upkeep = core.upkeep();
+            let background_work = core.background_work();
             drop(core);
-            self.queue.look_after(upkeep);
+            self.queue.schedule(background_work);
         }
     }
 }
 
-/// What the caller is busy with. The queue is told when it ends, whatever happened.
+/// The caller's commit or flush. Dropping it tells the queue that it has ended.
 struct Busy<'q> {
     queue: &'q Queue,
     doing: Doing,
@@ -193,7 +197,7 @@ impl<'q> Busy<'q> {
         Busy { queue, doing: Doing::Committing }
     }
 
-    /// The commits are done.
+    /// The commits have ended.
     fn then_flush(&mut self, flush: bool) {
         self.doing = if flush { Doing::Flushing } else { Doing::Nothing };
         self.queue.end_commit(flush);

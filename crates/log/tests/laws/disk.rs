@@ -5,7 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
-use backstay_log::{Authority, Log, SqliteLog};
+use backstay_log::prelude::*;
+use backstay_log::{Authority, SqliteLog};
 use backstay_model::{Coded, Seq};
 
 use crate::processes::{Process, everything, open};
@@ -29,8 +30,8 @@ pub(crate) fn append_flushed(log: &SqliteLog, name: &str) {
     let limit: u64 = name.parse().unwrap();
     for number in 0..limit {
         let text = format!("{number} {filling}");
-        match log.submit(batch("a", Authority::Own, &[&text])).wait() {
-            Ok(appended) => println!("ack {} {number}", appended.parts[0].last),
+        match log.submit(batch("a", Authority::Exclusive, &[&text])).wait() {
+            Ok(appended) => println!("ack {} {number}", appended.topics[0].last),
             Err(error) => {
                 println!("refused {}", error.code());
                 refused += 1;
@@ -120,7 +121,7 @@ impl Disk {
             let found: String = event.payload.decode().unwrap();
             assert!(found.starts_with(&format!("{text} ")), "{what}: {line} was acknowledged");
         }
-        let next = append(&log, "a", &["next"]).parts[0].first;
+        let next = append(&log, "a", &["next"]).topics[0].first;
         assert_eq!(next, Seq(events.len() as u64 + 1), "{what}");
         assert_eq!(log.head(&topic("a")).await.unwrap(), next);
         assert_eq!(everything(&log).await.len() as u64, next.0, "{what}");

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use backstay_log::prelude::*;
 use backstay_log::{
-    Afterwards, AppendError, Authority, Batch, Boot, ClaimMode, Direction, EntryIndex, EventFilter, KeptFold,
-    Log, NewEvent, OpenError, OpenOptions, Part, SqliteLog, TopicFilter, TopicIndex,
+    AppendError, Authority, Batch, Boot, ClaimMode, Direction, EntryIndex, EntryKind, EventFilter,
+    FoldSnapshot, IndexState, Log, NewEvent, OpenError, OpenOptions, SqliteLog, TopicAppend, TopicFilter,
+    TopicIndex, TopicKind, TopicTransition,
 };
 use backstay_model::{Coded, Delivery, Kind, Payload, Seq};
 
@@ -41,15 +43,16 @@ fn keyed() -> Batch {
         trace: Some("0af7651916cd43dd8448eb211c80319c".to_owned()),
         ..event("b1")
     };
-    let mut keyed = batch("a", Authority::Own, &["4"]);
+    let mut keyed = batch("a", Authority::Exclusive, &["4"]);
     keyed.key = Some("k".to_owned());
-    keyed.parts.push(Part::new(topic("b"), Authority::Own, vec![b1]));
+    keyed.appends.push(TopicAppend::new(topic("b"), Authority::Exclusive, vec![b1]));
     keyed
 }
 
-fn conclude(log: &dyn Log, name: &str, texts: &[&str], afterwards: Afterwards) {
-    let part = Part { afterwards, ..Part::new(topic(name), Authority::Own, events(texts)) };
-    log.submit(Batch::of(part)).wait().unwrap();
+fn apply_transition(log: &dyn Log, name: &str, texts: &[&str], transition: TopicTransition) {
+    let append =
+        TopicAppend { transition, ..TopicAppend::new(topic(name), Authority::Exclusive, events(texts)) };
+    log.submit(Batch::of(append)).wait().unwrap();
 }
 
 /// Makes a store that has a row in each of its tables, but for `lost`, `pack` and `sweep`.
@@ -61,38 +64,41 @@ async fn make(folder: &Path) {
     log.submit(keyed()).wait().unwrap();
     let summary = |text: &str| Payload::encode(&text).unwrap();
     let guard = log.register_owner(owner('A')).await.unwrap();
-    log.claim(&topic("c"), guard.as_ref(), ClaimMode::Fair, false).await.unwrap();
+    log.claim(&topic("c"), guard.as_ref(), ClaimMode::IfFree).await.unwrap();
     let index = TopicIndex {
-        kind: "run".to_owned(),
-        state: "waiting".to_owned(),
+        kind: TopicKind::RUN,
+        state: IndexState::new("waiting"),
         labels: vec![("workflow".to_owned(), "report".to_owned())],
         wake_at: None,
         summary: summary("s"),
     };
     let entry = EntryIndex {
-        kind: "question".to_owned(),
+        kind: EntryKind::QUESTION,
         id: "q-1".to_owned(),
-        state: "open".to_owned(),
+        state: IndexState::new("open"),
         due_at: None,
         summary: summary("q"),
     };
-    let asks = Part {
+    let asks = TopicAppend {
         index: Some(index),
         entries: vec![entry],
-        ..Part::new(topic("c"), Authority::Anybody, events(&["asks"]))
+        ..TopicAppend::new(topic("c"), Authority::Input, events(&["asks"]))
     };
     log.submit(Batch::of(asks)).wait().unwrap();
     let _listener = log.follow(&topic("c"), Seq(0));
     log.submit_live(topic("c"), event("live"));
     append(&log, "e", &["1", "2"]);
     append(&log, "e", &["3"]);
-    let trim = Part { trim: Some(Seq(2)), ..Part::new(topic("e"), Authority::Own, events(&["4"])) };
+    let trim = TopicAppend {
+        trim: Some(Seq(2)),
+        ..TopicAppend::new(topic("e"), Authority::Exclusive, events(&["4"]))
+    };
     log.submit(Batch::of(trim)).wait().unwrap();
     append(&log, "gone", &["1"]);
-    conclude(&log, "gone", &[], Afterwards::Deleted);
-    let kept = KeptFold { fold: "f".to_owned(), version: 1, seq: Seq(4), state: b"four".to_vec() };
-    log.keep_fold(&topic("a"), kept);
-    conclude(&log, "d", &["1", "2"], Afterwards::Closed);
+    apply_transition(&log, "gone", &[], TopicTransition::Deleted);
+    let kept = FoldSnapshot { fold: "f".to_owned(), version: 1, seq: Seq(4), state: b"four".to_vec() };
+    log.save_fold(&topic("a"), kept);
+    apply_transition(&log, "d", &["1", "2"], TopicTransition::Closed);
     wait_until_packed(folder);
     append(&log, "e", &["5"]);
 }
@@ -105,9 +111,12 @@ async fn everything_is_there(folder: &Path) {
         assert_eq!((texts(&of_b).concat(), of_b[0].scope.to_string()), ("b1".into(), "loop~3/build".into()));
         assert_eq!(of_b[0].trace.as_deref(), Some("0af7651916cd43dd8448eb211c80319c"));
         let of_c = log.topic(&topic("c")).await.unwrap().unwrap();
-        assert_eq!((of_c.head, of_c.index.unwrap().state), (Seq(2), "waiting".to_owned()));
+        assert_eq!((of_c.head, of_c.index.unwrap().state), (Seq(2), IndexState::new("waiting")));
         assert_eq!(of_c.owner.unwrap().identity.owner, owner('A').owner);
-        assert_eq!(log.entries("question", Some("open")).await.unwrap()[0].entry.id, "q-1");
+        assert_eq!(
+            log.entries(&EntryKind::QUESTION, Some(&IndexState::new("open"))).await.unwrap()[0].entry.id,
+            "q-1"
+        );
         let kind = EventFilter { kinds: vec![Kind::new("owner_changed")], ..EventFilter::default() };
         let claims = log.read_matching(&topic("c"), Seq(0), Direction::Forward, 9, &kind).await.unwrap();
         assert_eq!(numbers(&claims.events), [1]);
@@ -117,16 +126,19 @@ async fn everything_is_there(folder: &Path) {
         assert!(log.topic(&topic("d")).await.unwrap().unwrap().closed);
         assert_eq!(texts(&read_by(&log, "e", 9).await), ["3", "4", "5"]);
         assert_eq!(log.topic(&topic("gone")).await.unwrap(), None);
-        let kept = log.kept_fold(&topic("a"), "f", 1).await.unwrap().unwrap();
+        let kept = log.load_fold(&topic("a"), "f", 1).await.unwrap().unwrap();
         assert_eq!((kept.seq, kept.state), (Seq(4), b"four".to_vec()));
         assert_eq!(log.topics(TopicFilter::default()).await.unwrap().len(), 5);
         let mut subscription = log.follow(&topic("c"), Seq(2));
         assert!(matches!(subscription.next().await.unwrap(), Delivery::Live(_)));
         let again = log.submit(keyed()).wait().unwrap();
-        assert_eq!((again.repeated, again.parts[0].first, again.parts[1].first), (true, Seq(4), Seq(1)));
-        let other = Batch { parts: vec![Part::new(topic("a"), Authority::Own, events(&["x"]))], ..keyed() };
+        assert_eq!((again.repeated, again.topics[0].first, again.topics[1].first), (true, Seq(4), Seq(1)));
+        let other = Batch {
+            appends: vec![TopicAppend::new(topic("a"), Authority::Exclusive, events(&["x"]))],
+            ..keyed()
+        };
         assert!(matches!(log.submit(other).wait(), Err(AppendError::KeyConflict { .. })));
-        assert_eq!(append(&log, "a", &["5"]).parts[0].first, Seq(5 + round));
+        assert_eq!(append(&log, "a", &["5"]).topics[0].first, Seq(5 + round));
         drop(log);
         check_index(folder);
     }
@@ -172,7 +184,7 @@ fn a_store_of_another_format_is_refused_and_stays_as_it_is() {
         let before = std::fs::read(folder.path().join("log.db")).unwrap();
         let refused = open(folder.path()).unwrap_err();
         assert_eq!(refused.code().0, code, "{application:x} {format}: {refused:?}");
-        let looked_at = backstay_log::care::peek(folder.path()).unwrap_err();
+        let looked_at = backstay_log::maintenance::identify(folder.path()).unwrap_err();
         assert_eq!((looked_at.code().0, looked_at.is_finding()), (code, true), "{looked_at:?}");
         assert!(std::fs::read(folder.path().join("log.db")).unwrap() == before, "it was not touched");
     }

@@ -5,9 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use backstay_log::prelude::*;
 use backstay_log::ticket::block_on;
 use backstay_log::{
-    Authority, Batch, Direction, Durability, EventFilter, Log, NewEvent, OpenOptions, Part, SqliteLog, Ticket,
+    Authority, Batch, Direction, Durability, EventFilter, NewEvent, OpenOptions, SqliteLog, Ticket,
+    TopicAppend,
 };
 use backstay_model::{Kind, Recorded, Seq};
 use rusqlite::Connection;
@@ -43,21 +45,25 @@ pub(crate) fn append_mixed(log: &SqliteLog, name: &str) {
             topics.push((first + 1) % TOPICS);
         }
         let count = 1 + usize::try_from(chance.below(3)).unwrap();
-        let parts = topics
+        let appends = topics
             .iter()
             .map(|of| {
-                Part::new(topic(&format!("t{of}")), Authority::Own, events(&vec![text.as_str(); count]))
+                TopicAppend::new(
+                    topic(&format!("t{of}")),
+                    Authority::Exclusive,
+                    events(&vec![text.as_str(); count]),
+                )
             })
             .collect();
         let durability = if chance.below(2) == 0 { Durability::Synced } else { Durability::Buffered };
-        let ticket = log.submit(Batch { parts, key: None, durability });
+        let ticket = log.submit(Batch { appends, key: None, durability });
         waiting.push_back((text, ticket));
         let under_way = chance.below(4);
         while waiting.len() as u64 > under_way {
             let (text, ticket) = waiting.pop_front().unwrap();
-            for part in ticket.wait().unwrap().parts {
-                for seq in part.first.0..=part.last.0 {
-                    println!("ack {} {seq} {text}", part.topic);
+            for append in ticket.wait().unwrap().topics {
+                for seq in append.first.0..=append.last.0 {
+                    println!("ack {} {seq} {text}", append.topic);
                 }
             }
         }
@@ -163,7 +169,7 @@ async fn l7_an_abort_at_any_point_of_a_flush_a_commit_or_a_recovery_loses_nothin
         "log.flush.after_commit",
         "log.flush.before_sync",
         "log.flush.after_sync",
-        "log.tail.scan",
+        "log.pending_index.scan",
     ];
     for point in points {
         let folder = tempfile::tempdir().unwrap();
@@ -173,7 +179,7 @@ async fn l7_an_abort_at_any_point_of_a_flush_a_commit_or_a_recovery_loses_nothin
             heard.extend(round(folder.path(), 1, hit, &mut Chance(hit)));
             let armed = format!("{point}:{hit}");
             let more = [(WAITING, FEW_WAITING), (backstay_log::crash::CRASH_POINT_VARIABLE, armed.as_str())];
-            let hit = if point == "log.tail.scan" && hit > 1 { continue } else { hit };
+            let hit = if point == "log.pending_index.scan" && hit > 1 { continue } else { hit };
             let mut process = Process::start_with("mixed", folder.path(), &format!("crash{hit}"), &more);
             while let Some(line) = process.hear("ack") {
                 heard.push(line);
@@ -198,7 +204,7 @@ async fn a_process_that_never_writes_sees_what_waits_in_the_memory_of_another() 
         assert_eq!(reading.topic(&of).await.unwrap().unwrap().head, page.head);
     }
     drop(writing);
-    assert_eq!(append(&reading, "t0", &["next"]).parts[0].first, Seq(101));
+    assert_eq!(append(&reading, "t0", &["next"]).topics[0].first, Seq(101));
     drop(reading);
     check_index(folder.path());
 }
@@ -233,9 +239,9 @@ async fn l3_what_waits_and_what_is_in_the_index_reads_as_one() {
         let of = format!("t{}", number % 3);
         let made =
             NewEvent { kind: Kind::new(["x", "y"][number as usize % 2]), ..event(&number.to_string()) };
-        let batch = Batch::of(Part::new(topic(&of), Authority::Own, vec![made; 3]));
+        let batch = Batch::of(TopicAppend::new(topic(&of), Authority::Exclusive, vec![made; 3]));
         let head =
-            log.submit(Batch { durability: Durability::Buffered, ..batch }).wait().unwrap().parts[0].last;
+            log.submit(Batch { durability: Durability::Buffered, ..batch }).wait().unwrap().topics[0].last;
         if number % 7 != 0 {
             continue;
         }
@@ -296,9 +302,14 @@ fn l3_a_read_while_the_index_moves_is_whole() {
         .collect();
     for number in 0..4_000_usize {
         let of = number * 3 % 5;
-        let part = Part::new(topic(&format!("t{of}")), Authority::Own, events(&["x"; 3][..1 + number % 3]));
-        let last = log.submit(Batch { durability: Durability::Buffered, ..Batch::of(part) }).wait().unwrap();
-        acknowledged[of].store(last.parts[0].last.0, Ordering::SeqCst);
+        let append = TopicAppend::new(
+            topic(&format!("t{of}")),
+            Authority::Exclusive,
+            events(&["x"; 3][..1 + number % 3]),
+        );
+        let last =
+            log.submit(Batch { durability: Durability::Buffered, ..Batch::of(append) }).wait().unwrap();
+        acknowledged[of].store(last.topics[0].last.0, Ordering::SeqCst);
     }
     done.store(true, Ordering::SeqCst);
     for reader in readers {

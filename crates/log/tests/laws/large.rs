@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use backstay_log::prelude::*;
 use backstay_log::ticket::block_on;
-use backstay_log::{Authority, Batch, Direction, Durability, Log, NewEvent, Part, SqliteLog, Subscription};
+use backstay_log::{Authority, Batch, Direction, Durability, NewEvent, SqliteLog, Subscription, TopicAppend};
 use backstay_model::{Kind, Payload, Scope, Seq};
 
 use crate::processes::{Process, open};
@@ -32,19 +33,19 @@ fn fill(log: &SqliteLog, topics: usize, events: usize) {
     };
     let mut tickets = std::collections::VecDeque::new();
     for number in 0..events / 500 {
-        let parts = (0..500)
+        let appends = (0..500)
             .map(|index| {
                 let of = topic(&format!("t{}", (number * 500 + index * 19) % topics));
-                Part::new(of, Authority::Own, vec![event.clone()])
+                TopicAppend::new(of, Authority::Exclusive, vec![event.clone()])
             })
-            .fold(Vec::<Part>::new(), |mut parts, part| {
-                match parts.iter_mut().find(|known| known.topic == part.topic) {
-                    Some(known) => known.events.extend(part.events),
-                    None => parts.push(part),
+            .fold(Vec::<TopicAppend>::new(), |mut appends, append| {
+                match appends.iter_mut().find(|known| known.topic == append.topic) {
+                    Some(known) => known.events.extend(append.events),
+                    None => appends.push(append),
                 }
-                parts
+                appends
             });
-        tickets.push_back(log.submit(Batch { parts, key: None, durability: Durability::Buffered }));
+        tickets.push_back(log.submit(Batch { appends, key: None, durability: Durability::Buffered }));
         if tickets.len() > 8 {
             tickets.pop_front().unwrap().wait().unwrap();
         }
@@ -88,7 +89,7 @@ fn costs(log: &SqliteLog, topics: usize) -> (Duration, Duration) {
     // A process works on a few topics at a time, whatever else is in the store.
     let name = |number: usize| format!("t{}", number % 10 * 997 % topics);
     let appended = fastest(|number| {
-        log.submit(buffered(batch(&name(number), Authority::Own, &["x"]))).wait().unwrap();
+        log.submit(buffered(batch(&name(number), Authority::Exclusive, &["x"]))).wait().unwrap();
     });
     let read = fastest(|number| {
         let of = topic(&name(number));

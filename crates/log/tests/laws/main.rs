@@ -8,9 +8,11 @@ mod copies;
 #[cfg(target_os = "linux")]
 mod disk;
 mod formats;
+mod index_rows;
 mod kills;
 mod large;
 mod model;
+mod opening;
 mod packing;
 mod processes;
 #[macro_use]
@@ -21,6 +23,11 @@ mod support;
 mod memory {
     laws!(crate::support::Fixture::memory);
     retention_laws!(crate::support::Fixture::memory);
+}
+
+mod lagging_horizon {
+    laws!(crate::support::Fixture::lagging);
+    retention_laws!(crate::support::Fixture::lagging);
 }
 
 mod packing_laws {

@@ -3,9 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use backstay_log::care::{self, Finding, Inspect, InspectedTopic};
+use backstay_log::maintenance::{self, Finding, Inspect, InspectedTopic};
+use backstay_log::prelude::*;
 use backstay_log::{
-    Afterwards, Authority, Batch, Direction, EventFilter, Log, OpenOptions, Part, ReadError, SqliteLog,
+    Authority, Batch, Direction, EventFilter, Log, OpenOptions, ReadError, SqliteLog, TopicAppend,
+    TopicTransition,
 };
 use backstay_model::{Position, Recorded, Seq};
 use rusqlite::Connection;
@@ -15,15 +17,16 @@ use crate::processes::check_database;
 use crate::support::{append, batch, event, events, now, numbers, read_by, texts, topic};
 
 /// How long what is to be packed may take: packing takes milliseconds, and a machine under load some seconds.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn open(folder: &Path) -> SqliteLog {
     SqliteLog::open(folder, OpenOptions { pack_after: Duration::ZERO, ..OpenOptions::default() }).unwrap()
 }
 
-fn conclude(log: &dyn Log, name: &str, afterwards: Afterwards) {
-    let part = Part { afterwards, ..Part::new(topic(name), Authority::Own, Vec::new()) };
-    log.submit(Batch::of(part)).wait().unwrap();
+fn apply_transition(log: &dyn Log, name: &str, transition: TopicTransition) {
+    let append =
+        TopicAppend { transition, ..TopicAppend::new(topic(name), Authority::Exclusive, Vec::new()) };
+    log.submit(Batch::of(append)).wait().unwrap();
 }
 
 fn reopen(log: &dyn Log, name: &str) {
@@ -42,7 +45,7 @@ fn count(database: &Connection, what: &str) -> i64 {
 pub(crate) fn wait_until_packed(folder: &Path) {
     let (database, began) = (database(folder), now());
     while count(&database, "pack") > 0 {
-        assert!(began.elapsed() < PATIENCE, "nobody packs");
+        assert!(began.elapsed() < TIMEOUT, "nobody packs");
         std::thread::yield_now();
     }
 }
@@ -56,7 +59,7 @@ async fn packed(folder: &Path) -> (SqliteLog, Vec<Recorded>) {
         append(&log, "b", &["other"]);
     }
     let before = read_by(&log, "a", 100).await;
-    conclude(&log, "a", Afterwards::Closed);
+    apply_transition(&log, "a", TopicTransition::Closed);
     wait_until_packed(folder);
     (log, before)
 }
@@ -69,7 +72,7 @@ impl Inspect for Nobody {
         self.0 += 1;
     }
 
-    fn end(&mut self, _topic: &InspectedTopic) {}
+    fn topic_end(&mut self, _topic: &InspectedTopic) {}
 }
 
 #[tokio::test]
@@ -100,7 +103,7 @@ async fn nobody_sees_that_payloads_were_packed() {
     check_index(folder.path());
     check_database(folder.path());
     let mut nobody = Nobody::default();
-    assert_eq!(care::check(folder.path(), &mut nobody).unwrap().findings, []);
+    assert_eq!(maintenance::check(folder.path(), &mut nobody).unwrap().findings, []);
     assert_eq!(nobody.0, 800);
 }
 
@@ -110,7 +113,7 @@ async fn what_is_packed_goes_on_and_goes_like_any_other() {
     let (log, before) = packed(folder.path()).await;
     reopen(&log, "a");
     append(&log, "a", &["601", "602", "603", "604", "605", "606", "607", "608", "609"]);
-    conclude(&log, "a", Afterwards::Closed);
+    apply_transition(&log, "a", TopicTransition::Closed);
     wait_until_packed(folder.path());
     let database = database(folder.path());
     assert_eq!(count(&database, "packed"), 4);
@@ -118,13 +121,16 @@ async fn what_is_packed_goes_on_and_goes_like_any_other() {
     assert!(all[..600] == before);
     assert_eq!(texts(&all[600..]).concat(), "again601602603604605606607608609");
     reopen(&log, "a");
-    let trim = Part { trim: Some(Seq(300)), ..Part::new(topic("a"), Authority::Own, events(&["last"])) };
+    let trim = TopicAppend {
+        trim: Some(Seq(300)),
+        ..TopicAppend::new(topic("a"), Authority::Exclusive, events(&["last"]))
+    };
     log.submit(Batch::of(trim)).wait().unwrap();
     assert_eq!(numbers(&read_by(&log, "a", 100).await), (301..=612).collect::<Vec<_>>());
     drop(log);
     assert_eq!(count(&database, "packed"), 3, "a block goes with the last of its events");
     let log = open(folder.path());
-    conclude(&log, "a", Afterwards::Deleted);
+    apply_transition(&log, "a", TopicTransition::Deleted);
     drop(log);
     assert_eq!((count(&database, "packed"), count(&database, "event")), (0, 200));
     check_index(folder.path());
@@ -150,7 +156,7 @@ async fn a_block_that_is_damaged_is_told_by_the_number_of_its_events() {
     assert!(behind.events == before[512..519]);
     database.execute("DELETE FROM packed WHERE first = 513", ()).unwrap();
     drop(log);
-    let report = care::check(folder.path(), &mut Nobody::default()).unwrap();
+    let report = maintenance::check(folder.path(), &mut Nobody::default()).unwrap();
     let damaged: Vec<u64> = report
         .findings
         .iter()
@@ -172,14 +178,14 @@ fn what_is_young_open_or_short_is_left_as_it_is() {
         }
     }
     append(&log, "short", &["1", "2", "3", "4", "5", "6", "7"]);
-    conclude(&log, "again", Afterwards::Closed);
+    apply_transition(&log, "again", TopicTransition::Closed);
     reopen(&log, "again");
-    conclude(&log, "short", Afterwards::Closed);
+    apply_transition(&log, "short", TopicTransition::Closed);
     wait_until_packed(folder.path());
     drop(log);
     let database = database(folder.path());
     let young = SqliteLog::open(folder.path(), OpenOptions::default()).unwrap();
-    conclude(&young, "again", Afterwards::Closed);
+    apply_transition(&young, "again", TopicTransition::Closed);
     drop(young);
     // Who ends leaves what is old to who stays, and what is young to later.
     assert_eq!(count(&database, "pack"), 1);
@@ -203,7 +209,7 @@ async fn whoever_dies_while_it_packs_leaves_all_or_nothing() {
         append(&log, "old", &["much the same"]);
     }
     let before = read_by(&log, "old", 100).await;
-    conclude(&log, "old", Afterwards::Closed);
+    apply_transition(&log, "old", TopicTransition::Closed);
     drop(log);
     let database = database(folder.path());
     for (nth, blocks) in [(1, 0), (2, 1)] {
@@ -227,9 +233,11 @@ fn a_batch_beside_packing_is_taken() {
     let log = open(folder.path());
     for round in 0..40 {
         let name = format!("t{round}");
-        log.submit(Batch::of(Part::new(topic(&name), Authority::Own, vec![event("x"); 64]))).wait().unwrap();
-        conclude(&log, &name, Afterwards::Closed);
-        log.submit(batch("busy", Authority::Own, &["1"])).wait().unwrap();
+        log.submit(Batch::of(TopicAppend::new(topic(&name), Authority::Exclusive, vec![event("x"); 64])))
+            .wait()
+            .unwrap();
+        apply_transition(&log, &name, TopicTransition::Closed);
+        log.submit(batch("busy", Authority::Exclusive, &["1"])).wait().unwrap();
     }
     wait_until_packed(folder.path());
     assert_eq!(count(&database(folder.path()), "packed"), 40);
@@ -244,20 +252,20 @@ async fn a_secret_is_taken_out_of_what_is_packed() {
             let text = if (name, round) == ("a", 270) { "the key is 4711-hidden" } else { "nothing" };
             append(&log, name, &[text]);
         }
-        conclude(&log, name, Afterwards::Closed);
+        apply_transition(&log, name, TopicTransition::Closed);
     }
     wait_until_packed(folder.path());
     drop(log);
-    let secret = care::Secret::new("4711-hidden").unwrap();
-    let alone = care::Alone::take(folder.path()).unwrap();
-    let scrubbed = care::scrub_database(&alone, &secret, &mut |_| Ok(())).unwrap();
+    let secret = maintenance::Secret::new("4711-hidden").unwrap();
+    let alone = maintenance::ExclusiveStore::acquire(folder.path()).unwrap();
+    let scrubbed = maintenance::scrub_database(&alone, &secret, &mut |_| Ok(())).unwrap();
     drop(alone);
     assert_eq!(scrubbed.events, 1);
     let database = database(folder.path());
     assert_eq!((count(&database, "packed"), count(&database, "pack")), (3, 1), "one block is put back");
     for file in ["log.db", "log.db-wal"] {
         let bytes = std::fs::read(folder.path().join(file)).unwrap();
-        assert!(!secret.is_in(&bytes), "{file}");
+        assert!(!secret.occurs_in(&bytes), "{file}");
     }
     let log = open(folder.path());
     append(&log, "c", &["x"]);
@@ -267,16 +275,16 @@ async fn a_secret_is_taken_out_of_what_is_packed() {
     assert!(texts[270].starts_with("the key is") && !texts[270].contains("4711"), "{}", texts[270]);
     assert_eq!(texts.iter().filter(|text| *text == "nothing").count(), 299);
     drop(log);
-    assert_eq!(care::check(folder.path(), &mut Nobody::default()).unwrap().findings, []);
+    assert_eq!(maintenance::check(folder.path(), &mut Nobody::default()).unwrap().findings, []);
 }
 
 /// Three topics of 30 events each that have ended, the one after the other, and are not packed yet.
 fn ended(folder: &Path) {
     let log = SqliteLog::open(folder, OpenOptions::default()).unwrap();
     for name in ["a", "b", "c"] {
-        let parts = Part::new(topic(name), Authority::Own, vec![event("much the same"); 30]);
-        log.submit(Batch::of(parts)).wait().unwrap();
-        conclude(&log, name, Afterwards::Closed);
+        let appends = TopicAppend::new(topic(name), Authority::Exclusive, vec![event("much the same"); 30]);
+        log.submit(Batch::of(appends)).wait().unwrap();
+        apply_transition(&log, name, TopicTransition::Closed);
     }
 }
 
@@ -344,16 +352,16 @@ async fn a_block_before_others_that_was_put_back_is_packed_again() {
     for round in 0..600 {
         append(&log, "a", &[if round == 7 { "the key is 4711-hidden" } else { "nothing" }]);
     }
-    conclude(&log, "a", Afterwards::Closed);
+    apply_transition(&log, "a", TopicTransition::Closed);
     wait_until_packed(folder.path());
     drop(log);
     let database = database(folder.path());
     let of_a = |first, last| ("a".to_owned(), first, last);
     let whole = [of_a(1, 256), of_a(257, 512), of_a(513, 600)];
     assert_eq!(blocks(&database), whole);
-    let alone = care::Alone::take(folder.path()).unwrap();
-    let secret = care::Secret::new("4711-hidden").unwrap();
-    assert_eq!(care::scrub_database(&alone, &secret, &mut |_| Ok(())).unwrap().events, 1);
+    let alone = maintenance::ExclusiveStore::acquire(folder.path()).unwrap();
+    let secret = maintenance::Secret::new("4711-hidden").unwrap();
+    assert_eq!(maintenance::scrub_database(&alone, &secret, &mut |_| Ok(())).unwrap().events, 1);
     drop(alone);
     assert_eq!(blocks(&database), whole[1..]);
     pack_all(folder.path());
@@ -372,15 +380,15 @@ async fn a_secret_is_taken_out_of_what_is_beside_a_damaged_block() {
             append(&log, name, &[if round == 7 { "the key is 4711-hidden" } else { "nothing" }, "x"]);
         }
     }
-    conclude(&log, "a", Afterwards::Closed);
+    apply_transition(&log, "a", TopicTransition::Closed);
     wait_until_packed(folder.path());
     drop(log);
     let connection = database(folder.path());
     damage_second_block(&connection);
     let before = blocks(&connection);
-    let alone = care::Alone::take(folder.path()).unwrap();
-    let secret = care::Secret::new("4711-hidden").unwrap();
-    let scrubbed = care::scrub_database(&alone, &secret, &mut |_| Ok(())).unwrap();
+    let alone = maintenance::ExclusiveStore::acquire(folder.path()).unwrap();
+    let secret = maintenance::Secret::new("4711-hidden").unwrap();
+    let scrubbed = maintenance::scrub_database(&alone, &secret, &mut |_| Ok(())).unwrap();
     drop(alone);
     assert_eq!(scrubbed.events, 2);
     let damaged: Vec<String> = scrubbed.damaged.iter().map(ToString::to_string).collect();

@@ -6,8 +6,10 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
+use backstay_log::prelude::*;
 use backstay_log::{
-    AppendError, Authority, Batch, ClaimError, ClaimMode, Log, OpenOptions, OwnerIdentity, Part, SqliteLog,
+    AppendError, Authority, Batch, ClaimError, ClaimMode, HostId, OpenOptions, OwnerIdentity, SqliteLog,
+    TopicAppend,
 };
 use backstay_model::event::ClaimReason;
 use backstay_model::{Delivery, OwnerId, Position, Recorded, Seq};
@@ -57,12 +59,12 @@ fn append_for_ever(log: &SqliteLog, name: &str) {
     let mut waiting = std::collections::VecDeque::new();
     for number in 0_usize.. {
         let of = format!("t{}", number * 7 % TOPICS);
-        let ticket = log.submit(buffered(batch(&of, Authority::Own, &[&format!("{name}.{number}")])));
+        let ticket = log.submit(buffered(batch(&of, Authority::Exclusive, &[&format!("{name}.{number}")])));
         waiting.push_back((of, number, ticket));
         if waiting.len() > 4 {
             let (of, number, ticket) = waiting.pop_front().unwrap();
             let appended = ticket.wait().unwrap();
-            println!("ack {of} {} {name}.{number}", appended.parts[0].first);
+            println!("ack {of} {} {name}.{number}", appended.topics[0].first);
         }
     }
 }
@@ -71,8 +73,9 @@ fn append_for_ever(log: &SqliteLog, name: &str) {
 fn append_pairs_for_ever(log: &SqliteLog, name: &str) {
     for number in 0_u64.. {
         let text = format!("{name}.{number}");
-        let parts = ["left", "right"].map(|of| Part::new(topic(of), Authority::Own, events(&[&text, &text])));
-        let made = Batch { parts: parts.into(), ..batch("left", Authority::Own, &[]) };
+        let appends = ["left", "right"]
+            .map(|of| TopicAppend::new(topic(of), Authority::Exclusive, events(&[&text, &text])));
+        let made = Batch { appends: appends.into(), ..batch("left", Authority::Exclusive, &[]) };
         // Every second one only has to survive the process, not the power.
         let made = if number % 2 == 0 { made } else { buffered(made) };
         log.submit(made).wait().unwrap();
@@ -91,9 +94,10 @@ fn append_when_told(log: &SqliteLog) {
 /// Claims a topic and keeps it until it dies or its input ends; says what became of its last append.
 fn own_until_told(log: &SqliteLog, name: &str) {
     let owner: OwnerId = name.parse().unwrap();
-    let identity = OwnerIdentity { owner, host: "here".to_owned(), pid: std::process::id() };
+    let host_id = HostId::new("h1".to_owned());
+    let identity = OwnerIdentity { owner, host: "here".to_owned(), host_id, pid: std::process::id() };
     let guard = backstay_log::ticket::block_on(log.register_owner(identity)).unwrap();
-    let claimed = log.claim(&topic("a"), guard.as_ref(), ClaimMode::Fair, false);
+    let claimed = log.claim(&topic("a"), guard.as_ref(), ClaimMode::IfFree);
     let claimed = backstay_log::ticket::block_on(claimed).unwrap();
     println!("claimed {}", claimed.epoch);
     for line in std::io::stdin().lines() {
@@ -209,13 +213,13 @@ async fn l7_a_torn_tail_is_cut_and_the_next_append_works() {
         process.hear("ack").unwrap();
     }
     let acknowledged = 5 + process.kill("ack").len();
-    let tail = folder.path().join("log.db-wal");
-    let mut wal = std::fs::File::options().append(true).open(tail).unwrap();
+    let pending_index = folder.path().join("log.db-wal");
+    let mut wal = std::fs::File::options().append(true).open(pending_index).unwrap();
     wal.write_all(&[0xa5; 3_000]).unwrap();
     let log = open(folder.path());
     assert!(read_by(&log, "left", 100).await.len() >= 2 * acknowledged);
     let head = log.head(&topic("left")).await.unwrap();
-    assert_eq!(append(&log, "left", &["next"]).parts[0].first, head.next());
+    assert_eq!(append(&log, "left", &["next"]).topics[0].first, head.next());
     drop(log);
     check_database(folder.path());
     assert_eq!(open(folder.path()).head(&topic("left")).await.unwrap(), head.next());
@@ -232,13 +236,13 @@ async fn l11_a_subscriber_sees_what_another_process_appends() {
     for number in 1..=40 {
         let began = now();
         process.tell(&number.to_string());
-        let delivery = tokio::time::timeout(crate::suite::PATIENCE, subscription.next()).await.unwrap();
+        let delivery = tokio::time::timeout(crate::suite::TIMEOUT, subscription.next()).await.unwrap();
         assert!(matches!(delivery.unwrap(), Delivery::Event(event) if event.seq == Seq(number)));
         waits.push(began.elapsed());
     }
     let newest = log.changed(Position(0)).await;
     process.tell("one more");
-    let newer = tokio::time::timeout(crate::suite::PATIENCE, log.changed(newest)).await.unwrap();
+    let newer = tokio::time::timeout(crate::suite::TIMEOUT, log.changed(newest)).await.unwrap();
     assert!(newer > newest, "{newer} after {newest}");
     waits.sort();
     assert!(waits[20] < Duration::from_millis(100), "the median is {:?}", waits[20]);
@@ -253,13 +257,13 @@ async fn l15_when_the_owner_dies_another_process_has_its_topic_at_once() {
     let mut process = Process::start("own", folder.path(), &owner('A').owner.to_string());
     assert_eq!(process.hear("claimed").as_deref(), Some("1"));
     let guard = log.register_owner(owner('B')).await.unwrap();
-    let refused = log.claim(&topic("a"), guard.as_ref(), ClaimMode::Fair, false).await;
+    let refused = log.claim(&topic("a"), guard.as_ref(), ClaimMode::IfFree).await;
     let pid = process.child.id();
     assert!(
-        matches!(&refused, Err(ClaimError::Owned { owner, .. }) if owner.identity.pid == pid && owner.alive),
+        matches!(&refused, Err(ClaimError::Owned { owner, .. }) if owner.identity.pid == pid && owner.is_held()),
         "{refused:?}"
     );
-    let waiting = log.claim(&topic("a"), guard.as_ref(), ClaimMode::Fair, true);
+    let waiting = log.claim(&topic("a"), guard.as_ref(), ClaimMode::WaitUntilFree);
     let began = now();
     process.kill("");
     let claimed = waiting.await.unwrap();
@@ -279,9 +283,9 @@ async fn l15_a_stopped_owner_is_not_robbed_and_is_fenced_when_it_was_taken_over(
     };
     signal("-STOP");
     let guard = log.register_owner(owner('B')).await.unwrap();
-    let refused = log.claim(&topic("a"), guard.as_ref(), ClaimMode::Fair, false).await;
+    let refused = log.claim(&topic("a"), guard.as_ref(), ClaimMode::IfFree).await;
     assert!(matches!(refused, Err(ClaimError::Owned { .. })), "{refused:?}");
-    log.claim(&topic("a"), guard.as_ref(), ClaimMode::TakeOver, false).await.unwrap();
+    log.claim(&topic("a"), guard.as_ref(), ClaimMode::TakeOver).await.unwrap();
     signal("-CONT");
     process.tell("append");
     assert_eq!(process.hear("late").as_deref(), Some("true"));

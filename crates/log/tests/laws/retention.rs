@@ -2,17 +2,20 @@
 
 use std::path::Path;
 
+use backstay_log::prelude::*;
 use backstay_log::{
-    Afterwards, AppendError, Authority, Batch, ClaimError, ClaimMode, CursorError, Direction, EntryIndex,
-    EventFilter, InvalidBatch, KeptFold, Log, OpenOptions, OwnerGuard, Part, ReadError, SqliteLog,
-    TopicFilter, TopicIndex,
+    AppendError, Authority, Batch, ClaimError, ClaimMode, CursorError, Direction, EntryIndex, EntryKind,
+    EventFilter, FoldSnapshot, IndexState, InvalidBatch, Log, OpenOptions, OwnerGuard, ReadError, SqliteLog,
+    TopicAppend, TopicFilter, TopicIndex, TopicKind, TopicTransition,
 };
-use backstay_model::{Delivery, Epoch, Gap, Payload, Position, Seq};
+use backstay_model::{Delivery, Gap, Payload, Position, Seq};
 use rusqlite::Connection;
 
 use crate::kills::check_index;
 use crate::processes::{check_database, open};
-use crate::support::{Fixture, append, batch, event, events, numbers, owner, read_by, texts, topic};
+use crate::support::{
+    Fixture, append, batch, event, events, numbers, owner, read_all_until, read_by, texts, topic,
+};
 
 /// Runs every law of this file against the store that `$fixture` makes.
 macro_rules! retention_laws {
@@ -38,18 +41,27 @@ macro_rules! retention_laws {
 
 /// Frees the events of a topic of the only user up to `seq`.
 fn trim(log: &dyn Log, name: &str, seq: u64) -> Result<(), AppendError> {
-    let part = Part { trim: Some(Seq(seq)), ..Part::new(topic(name), Authority::Own, Vec::new()) };
-    log.submit(Batch::of(part)).wait().map(|_| ())
+    let one = TopicAppend {
+        trim: Some(Seq(seq)),
+        ..TopicAppend::new(topic(name), Authority::Exclusive, Vec::new())
+    };
+    log.submit(Batch::of(one)).wait().map(|_| ())
 }
 
 fn delete(log: &dyn Log, name: &str, authority: Authority) -> Result<(), AppendError> {
-    let part = Part { afterwards: Afterwards::Deleted, ..Part::new(topic(name), authority, Vec::new()) };
-    log.submit(Batch::of(part)).wait().map(|_| ())
+    let one = TopicAppend {
+        transition: TopicTransition::Deleted,
+        ..TopicAppend::new(topic(name), authority, Vec::new())
+    };
+    log.submit(Batch::of(one)).wait().map(|_| ())
 }
 
 fn close(log: &dyn Log, name: &str) {
-    let part = Part { afterwards: Afterwards::Closed, ..Part::new(topic(name), Authority::Own, Vec::new()) };
-    log.submit(Batch::of(part)).wait().unwrap();
+    let one = TopicAppend {
+        transition: TopicTransition::Closed,
+        ..TopicAppend::new(topic(name), Authority::Exclusive, Vec::new())
+    };
+    log.submit(Batch::of(one)).wait().unwrap();
 }
 
 pub(crate) async fn l2_numbers_go_on_after_trimming_everything_and_after_deleting(store: Fixture) {
@@ -58,14 +70,14 @@ pub(crate) async fn l2_numbers_go_on_after_trimming_everything_and_after_deletin
     let g = append(log, "b", &["1"]).g;
     trim(log, "a", 3).unwrap();
     assert_eq!(log.head(&topic("a")).await.unwrap(), Seq(3));
-    assert_eq!(append(log, "a", &["4"]).parts[0].first, Seq(4));
+    assert_eq!(append(log, "a", &["4"]).topics[0].first, Seq(4));
     close(log, "a");
     delete(log, "a", Authority::Retention).unwrap();
     assert_eq!(log.head(&topic("a")).await.unwrap(), Seq(4));
-    assert_eq!(append(log, "a", &["5", "6"]).parts[0].first, Seq(5));
-    delete(log, "b", Authority::Own).unwrap();
+    assert_eq!(append(log, "a", &["5", "6"]).topics[0].first, Seq(5));
+    delete(log, "b", Authority::Exclusive).unwrap();
     let again = append(log, "b", &["2"]);
-    assert_eq!(again.parts[0].first, Seq(2));
+    assert_eq!(again.topics[0].first, Seq(2));
     assert!(again.g > g, "positions go on too");
     assert_eq!(texts(&read_by(log, "a", 1).await), ["5", "6"]);
 }
@@ -118,16 +130,20 @@ pub(crate) async fn l21_a_trim_stands_at_the_end_of_a_batch(store: Fixture) {
     trim(log, "a", 2).unwrap();
     assert_eq!(numbers(&read_by(log, "a", 1).await), [3, 4, 5]);
     // With its own events: the last of the batch before them is an end too.
-    let part = Part { trim: Some(Seq(5)), ..Part::new(topic("a"), Authority::Own, events(&["6", "7"])) };
-    log.submit(Batch::of(part)).wait().unwrap();
+    let one = TopicAppend {
+        trim: Some(Seq(5)),
+        ..TopicAppend::new(topic("a"), Authority::Exclusive, events(&["6", "7"]))
+    };
+    log.submit(Batch::of(one)).wait().unwrap();
     assert_eq!(texts(&read_by(log, "a", 9).await), ["6", "7"]);
 }
 
 pub(crate) async fn what_is_gone_is_in_no_read(store: Fixture) {
     let log = store.log.as_ref();
+    let mut newest = Position(0);
     for number in 1..=6 {
         append(log, "a", &[&format!("a{number}")]);
-        append(log, "b", &[&format!("b{number}")]);
+        newest = append(log, "b", &[&format!("b{number}")]).g;
     }
     trim(log, "a", 4).unwrap();
     let back = log.read(&topic("a"), Seq(u64::MAX), Direction::Backward, 9).await.unwrap();
@@ -140,7 +156,7 @@ pub(crate) async fn what_is_gone_is_in_no_read(store: Fixture) {
         let page = log.read_matching(&topic("a"), at, direction, 9, &noted).await.unwrap();
         assert_eq!(numbers(&page.events), expected);
     }
-    let all = log.read_all(Position(0), 99).await.unwrap();
+    let all = read_all_until(log, newest).await;
     assert_eq!(texts(&all), ["b1", "b2", "b3", "b4", "a5", "b5", "a6", "b6"]);
     assert_eq!(texts(&read_by(log, "b", 2).await), ["b1", "b2", "b3", "b4", "b5", "b6"]);
 }
@@ -149,16 +165,20 @@ pub(crate) async fn who_may_free_what(store: Fixture) {
     let log = store.log.as_ref();
     append(log, "a", &["1"]);
     let guard = log.register_owner(owner('A')).await.unwrap();
-    let claimed = log.claim(&topic("a"), guard.as_ref(), ClaimMode::Fair, false).await.unwrap();
+    let claimed = log.claim(&topic("a"), guard.as_ref(), ClaimMode::IfFree).await.unwrap();
     assert!(matches!(trim(log, "a", 1), Err(AppendError::Owned { .. })));
-    for authority in [Authority::Anybody, Authority::Reopen] {
-        let part = Part { trim: Some(Seq(1)), ..Part::new(topic("a"), authority, events(&["x"])) };
-        let refused = log.submit(Batch::of(part)).wait().unwrap_err();
+    for authority in [Authority::Input, Authority::Reopen] {
+        let one =
+            TopicAppend { trim: Some(Seq(1)), ..TopicAppend::new(topic("a"), authority, events(&["x"])) };
+        let refused = log.submit(Batch::of(one)).wait().unwrap_err();
         assert!(matches!(refused, AppendError::Invalid(InvalidBatch::NotToFree(_))), "{refused:?}");
     }
     let retire = |authority| {
-        let part = Part { trim: Some(Seq(1)), ..Part::new(topic("a"), authority, events(&["kept as"])) };
-        log.submit(Batch::of(part)).wait()
+        let one = TopicAppend {
+            trim: Some(Seq(1)),
+            ..TopicAppend::new(topic("a"), authority, events(&["kept as"]))
+        };
+        log.submit(Batch::of(one)).wait()
     };
     assert!(matches!(retire(Authority::Retention), Err(AppendError::NotClosed { .. })), "it has not ended");
     assert!(matches!(delete(log, "a", Authority::Retention), Err(AppendError::NotClosed { .. })));
@@ -167,14 +187,19 @@ pub(crate) async fn who_may_free_what(store: Fixture) {
     assert!(matches!(refused, AppendError::Invalid(InvalidBatch::NotToFree(_))), "{refused:?}");
     retire(mine).unwrap();
     assert_eq!(numbers(&read_by(log, "a", 9).await), [2, 3]);
-    let end = Part { afterwards: Afterwards::Closed, ..Part::new(topic("a"), mine, events(&["end"])) };
+    let end = TopicAppend {
+        transition: TopicTransition::Closed,
+        ..TopicAppend::new(topic("a"), mine, events(&["end"]))
+    };
     log.submit(Batch::of(end)).wait().unwrap();
-    let part =
-        Part { trim: Some(Seq(4)), ..Part::new(topic("a"), Authority::Retention, events(&["kept as"])) };
-    log.submit(Batch::of(part)).wait().unwrap();
+    let one = TopicAppend {
+        trim: Some(Seq(4)),
+        ..TopicAppend::new(topic("a"), Authority::Retention, events(&["kept as"]))
+    };
+    log.submit(Batch::of(one)).wait().unwrap();
     assert_eq!(texts(&read_by(log, "a", 9).await), ["kept as"]);
     assert!(matches!(
-        log.submit(batch("a", Authority::Anybody, &["x"])).wait(),
+        log.submit(batch("a", Authority::Input, &["x"])).wait(),
         Err(AppendError::Closed { .. })
     ));
 }
@@ -182,62 +207,66 @@ pub(crate) async fn who_may_free_what(store: Fixture) {
 pub(crate) async fn a_deleted_topic_is_in_no_list_and_who_had_it_is_fenced(store: Fixture) {
     let log = store.log.as_ref();
     let guard = log.register_owner(owner('A')).await.unwrap();
-    let claimed = log.claim(&topic("a"), guard.as_ref(), ClaimMode::Fair, false).await.unwrap();
+    let claimed = log.claim(&topic("a"), guard.as_ref(), ClaimMode::IfFree).await.unwrap();
     let mine = Authority::Owner(owner('A').owner, claimed.epoch);
     let summary = Payload::encode(&"s").unwrap();
-    let state = || "open".to_owned();
-    let part = Part {
+    let state = || IndexState::new("open");
+    let one = TopicAppend {
         index: Some(TopicIndex {
-            kind: "run".to_owned(),
+            kind: TopicKind::RUN,
             state: state(),
             labels: Vec::new(),
             wake_at: None,
             summary: summary.clone(),
         }),
         entries: vec![EntryIndex {
-            kind: "question".into(),
+            kind: EntryKind::QUESTION,
             id: "q".into(),
             state: state(),
             due_at: None,
             summary,
         }],
-        afterwards: Afterwards::Closed,
-        ..Part::new(topic("a"), mine, events(&["end"]))
+        transition: TopicTransition::Closed,
+        ..TopicAppend::new(topic("a"), mine, events(&["end"]))
     };
-    let keyed = Batch { key: Some("k".to_owned()), ..Batch::of(part) };
+    let keyed = Batch { key: Some("k".to_owned()), ..Batch::of(one) };
     let first = log.submit(keyed.clone()).wait().unwrap();
     append(log, "b", &["1"]);
     delete(log, "a", Authority::Retention).unwrap();
-    let listed = log.topics(TopicFilter { limit: 1, ..TopicFilter::default() }).await.unwrap();
+    let listed = log.topics(TopicFilter { limit: Some(1), ..TopicFilter::default() }).await.unwrap();
     assert_eq!(listed.iter().map(|row| row.topic.as_str()).collect::<Vec<_>>(), ["b"]);
     assert_eq!(log.topics(TopicFilter::default()).await.unwrap().len(), 1);
     assert_eq!(log.topic(&topic("a")).await.unwrap(), None);
-    assert!(log.entries("question", None).await.unwrap().is_empty());
-    assert_eq!(log.submit(keyed).wait().unwrap().parts, first.parts, "its keys stay taken");
-    let late = log.submit(Batch::of(Part::new(topic("a"), mine, events(&["late"])))).wait();
-    assert!(matches!(late, Err(AppendError::Fenced { current: Epoch(1), owner: None, .. })), "{late:?}");
+    assert!(log.entries(&EntryKind::QUESTION, None).await.unwrap().is_empty());
+    assert_eq!(log.submit(keyed).wait().unwrap().topics, first.topics, "its keys stay taken");
+    let late = log.submit(Batch::of(TopicAppend::new(topic("a"), mine, events(&["late"])))).wait();
+    assert!(
+        matches!(&late, Err(AppendError::Fenced { current, owner: None, .. }) if *current == claimed.epoch),
+        "{late:?}"
+    );
     append(log, "a", &["anew"]);
-    let again = log.claim(&topic("a"), guard.as_ref(), ClaimMode::Fair, false).await.unwrap();
-    assert_eq!((again.epoch, again.head), (Epoch(2), Seq(4)));
+    let again = log.claim(&topic("a"), guard.as_ref(), ClaimMode::IfFree).await.unwrap();
+    assert!(again.epoch > claimed.epoch);
+    assert_eq!(again.head, Seq(4));
     assert_eq!(log.topic(&topic("a")).await.unwrap().unwrap().head, Seq(4));
     assert_eq!(log.topics(TopicFilter::default()).await.unwrap().len(), 2);
 }
 
 /// Whatever comes late finds the topic deleted, and changes nothing.
 async fn takes_nothing(log: &dyn Log, guard: &dyn OwnerGuard) {
-    for authority in [Authority::Anybody, Authority::Reopen, Authority::Retention] {
+    for authority in [Authority::Input, Authority::Reopen, Authority::Retention] {
         let late = log.submit(batch("a", authority, &["late"])).wait();
         assert!(matches!(late, Err(AppendError::Deleted { .. })), "{authority:?}: {late:?}");
     }
     let twice = delete(log, "a", Authority::Retention);
     assert!(matches!(twice, Err(AppendError::Deleted { .. })), "{twice:?}");
-    for mode in [ClaimMode::Fair, ClaimMode::TakeOver] {
-        let late = log.claim(&topic("a"), guard, mode, true).await;
+    for mode in [ClaimMode::IfFree, ClaimMode::TakeOver] {
+        let late = log.claim(&topic("a"), guard, mode).await;
         assert!(matches!(late, Err(ClaimError::Deleted { .. })), "{late:?}");
     }
-    let other = Part::new(topic("other"), Authority::Own, events(&["with it"]));
-    let mut both = batch("a", Authority::Anybody, &["late"]);
-    both.parts.push(other);
+    let other = TopicAppend::new(topic("other"), Authority::Exclusive, events(&["with it"]));
+    let mut both = batch("a", Authority::Input, &["late"]);
+    both.appends.push(other);
     assert!(matches!(log.submit(both).wait(), Err(AppendError::Deleted { .. })));
     assert_eq!(log.head(&topic("other")).await.unwrap(), Seq(0), "a batch is taken whole or not at all");
     assert_eq!(log.topic(&topic("a")).await.unwrap(), None);
@@ -255,22 +284,19 @@ pub(crate) async fn a_deleted_topic_takes_nothing_until_its_only_user_begins_it_
     // Of the only user's own topic too; and what says nothing begins nothing.
     append(log, "a", &["3"]);
     for _ in 0..2 {
-        delete(log, "a", Authority::Own).unwrap();
+        delete(log, "a", Authority::Exclusive).unwrap();
         takes_nothing(log, guard.as_ref()).await;
     }
     trim(log, "a", 3).unwrap();
     takes_nothing(log, guard.as_ref()).await;
     append(log, "a", &["anew"]);
-    assert_eq!(
-        log.submit(batch("a", Authority::Anybody, &["in time"])).wait().unwrap().parts[0].last,
-        Seq(5)
-    );
+    assert_eq!(log.submit(batch("a", Authority::Input, &["in time"])).wait().unwrap().topics[0].last, Seq(5));
     assert_eq!(texts(&read_by(log, "a", 9).await), ["anew", "in time"]);
-    let claimed = log.claim(&topic("a"), guard.as_ref(), ClaimMode::Fair, false).await.unwrap();
-    assert_eq!((claimed.epoch, claimed.head), (Epoch(1), Seq(6)));
+    let claimed = log.claim(&topic("a"), guard.as_ref(), ClaimMode::IfFree).await.unwrap();
+    assert_eq!(claimed.head, Seq(6));
     // What was never there is not deleted.
-    delete(log, "b", Authority::Own).unwrap();
-    assert!(log.submit(batch("b", Authority::Anybody, &["first"])).wait().is_ok());
+    delete(log, "b", Authority::Exclusive).unwrap();
+    assert!(log.submit(batch("b", Authority::Input, &["first"])).wait().is_ok());
 }
 
 #[tokio::test]
@@ -289,42 +315,42 @@ async fn a_deleted_topic_is_deleted_for_every_process_and_after_every_open() {
     let own = log.register_owner(owner('A')).await.unwrap();
     takes_nothing(&log, own.as_ref()).await;
     append(&log, "a", &["3"]);
-    let input = other.submit(batch("a", Authority::Anybody, &["4"])).wait().unwrap();
-    assert_eq!(input.parts[0].last, Seq(4), "it was begun anew for every process");
-    assert!(other.claim(&topic("a"), guard.as_ref(), ClaimMode::Fair, false).await.is_ok());
+    let input = other.submit(batch("a", Authority::Input, &["4"])).wait().unwrap();
+    assert_eq!(input.topics[0].last, Seq(4), "it was begun anew for every process");
+    assert!(other.claim(&topic("a"), guard.as_ref(), ClaimMode::IfFree).await.is_ok());
 }
 
 pub(crate) async fn a_kept_fold_fits_or_is_not_there(store: Fixture) {
     let log = store.log.as_ref();
-    let kept = |seq, state: &str| KeptFold {
+    let kept = |seq, state: &str| FoldSnapshot {
         fold: "record".to_owned(),
         version: 2,
         seq: Seq(seq),
         state: state.as_bytes().to_vec(),
     };
-    let found = async |version| log.kept_fold(&topic("a"), "record", version).await.unwrap();
-    log.keep_fold(&topic("a"), kept(1, "of nothing"));
+    let found = async |version| log.load_fold(&topic("a"), "record", version).await.unwrap();
+    log.save_fold(&topic("a"), kept(1, "of nothing"));
     append(log, "a", &["1"]);
     append(log, "a", &["2", "3"]);
     for too_far in [kept(2, "inside a batch"), kept(4, "of what is not there")] {
-        log.keep_fold(&topic("a"), too_far);
+        log.save_fold(&topic("a"), too_far);
     }
     append(log, "b", &["so that all before it is done"]);
     assert_eq!(found(2).await, None);
-    log.keep_fold(&topic("a"), kept(3, "of three"));
-    log.keep_fold(&topic("a"), kept(1, "of one, too late"));
+    log.save_fold(&topic("a"), kept(3, "of three"));
+    log.save_fold(&topic("a"), kept(1, "of one, too late"));
     append(log, "b", &["so that all before it is done"]);
     assert_eq!(found(2).await, Some(kept(3, "of three")));
     assert_eq!(found(1).await, None, "of another version");
-    assert_eq!(log.kept_fold(&topic("a"), "other", 2).await.unwrap(), None);
+    assert_eq!(log.load_fold(&topic("a"), "other", 2).await.unwrap(), None);
     append(log, "a", &["4"]);
     assert_eq!(found(2).await, Some(kept(3, "of three")));
     trim(log, "a", 4).unwrap();
     assert_eq!(found(2).await, None, "what follows it is gone");
-    log.keep_fold(&topic("b"), kept(2, "of b"));
-    delete(log, "b", Authority::Own).unwrap();
+    log.save_fold(&topic("b"), kept(2, "of b"));
+    delete(log, "b", Authority::Exclusive).unwrap();
     append(log, "b", &["anew"]);
-    assert_eq!(log.kept_fold(&topic("b"), "record", 2).await.unwrap(), None);
+    assert_eq!(log.load_fold(&topic("b"), "record", 2).await.unwrap(), None);
 }
 
 fn count(folder: &Path, sql: &str) -> i64 {
@@ -347,7 +373,7 @@ async fn what_is_gone_goes_from_the_tables_also_after_its_process_was_killed() {
     trim(&log, "t1", 700).unwrap();
     assert_eq!(numbers(&read_by(&other, "t1", 1_000).await), (701..=1_500).collect::<Vec<_>>());
     drop(log);
-    assert_eq!(append(&other, "t0", &["next"]).parts[0].first, Seq(1_501));
+    assert_eq!(append(&other, "t0", &["next"]).topics[0].first, Seq(1_501));
     drop(other);
     assert_eq!(count(folder.path(), "SELECT count(*) FROM event"), 801);
     assert_eq!(count(folder.path(), "SELECT count(*) FROM sweep"), 0);
@@ -368,7 +394,7 @@ async fn an_abort_while_rows_go_leaves_the_rest_to_the_next() {
         process.child.wait().unwrap();
         let log = open(folder.path());
         assert_eq!(texts(&read_by(&log, "t", 1_000).await), ["kept as"], "{armed}");
-        assert_eq!(append(&log, "other", &["so that there are chores"]).parts[0].first, Seq(1));
+        assert_eq!(append(&log, "other", &["so that there are chores"]).topics[0].first, Seq(1));
         drop(log);
         assert_eq!(count(folder.path(), "SELECT count(*) FROM event"), 2, "{armed}");
         check_index(folder.path());
@@ -381,9 +407,11 @@ pub(crate) fn end_and_trim(log: &SqliteLog) {
         append(log, "t", &vec!["x"; 700]);
     }
     close(log, "t");
-    let part =
-        Part { trim: Some(Seq(2_800)), ..Part::new(topic("t"), Authority::Retention, events(&["kept as"])) };
-    log.submit(Batch::of(part)).wait().unwrap();
+    let one = TopicAppend {
+        trim: Some(Seq(2_800)),
+        ..TopicAppend::new(topic("t"), Authority::Retention, events(&["kept as"]))
+    };
+    log.submit(Batch::of(one)).wait().unwrap();
 }
 
 #[tokio::test]
@@ -393,15 +421,15 @@ async fn a_damaged_kept_fold_is_not_given_back() {
     append(&log, "a", &["1"]);
     drop(log);
     let log = SqliteLog::open(folder.path(), OpenOptions::default()).unwrap();
-    let kept = KeptFold { fold: "f".into(), version: 1, seq: Seq(1), state: b"right".to_vec() };
-    log.keep_fold(&topic("a"), kept.clone());
+    let kept = FoldSnapshot { fold: "f".into(), version: 1, seq: Seq(1), state: b"right".to_vec() };
+    log.save_fold(&topic("a"), kept.clone());
     append(&log, "b", &["so that it is done"]);
-    assert_eq!(log.kept_fold(&topic("a"), "f", 1).await.unwrap(), Some(kept));
+    assert_eq!(log.load_fold(&topic("a"), "f", 1).await.unwrap(), Some(kept));
     Connection::open(folder.path().join("log.db"))
         .unwrap()
         .execute("UPDATE snapshot SET state = x'77726f6e67'", ())
         .unwrap();
-    assert_eq!(log.kept_fold(&topic("a"), "f", 1).await.unwrap(), None);
+    assert_eq!(log.load_fold(&topic("a"), "f", 1).await.unwrap(), None);
 }
 
 /// Notes when a warning is given whose text has `mark`.
@@ -462,7 +490,7 @@ async fn rows_that_cannot_go_are_tried_again_later_and_later_and_appends_go_on()
     let told = [(); 3].map(|()| (warnings.recv_timeout(WARNINGS_MAX).unwrap() - begun).as_millis());
     // Not before 200 ms, then 400 ms. Both counted from what came before the first try, so that no warning can be too late.
     assert!(told[1] >= 200 && told[2] >= 600, "{told:?} ms");
-    assert_eq!(append(&log, "a", &["3"]).parts[0].first, Seq(3));
+    assert_eq!(append(&log, "a", &["3"]).topics[0].first, Seq(3));
     assert_eq!(texts(&read_by(&log, "a", 9).await), ["3"]);
     database.execute_batch("DROP TRIGGER stuck").unwrap();
     drop(log);

@@ -1,15 +1,16 @@
 //! What the laws share: a store to try, and short ways to say things.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use backstay_log::{
-    Appended, Authority, Batch, Clock, Direction, Durability, Log, MemoryLog, NewEvent, OpenOptions,
-    OwnerIdentity, Part, SqliteLog,
+    Appended, Authority, Batch, Clock, Direction, Durability, HostId, Log, MemoryLog, NewEvent, OpenOptions,
+    OwnerIdentity, SqliteLog, TopicAppend,
 };
-use backstay_model::{Kind, OwnerId, Payload, Recorded, Scope, Seq, Timestamp, Topic};
+use backstay_model::{Kind, OwnerId, Payload, Position, Recorded, Scope, Seq, Timestamp, Topic};
 use tempfile::TempDir;
 
 /// A clock that stands still until a test moves it.
@@ -43,6 +44,7 @@ impl Clock for FixedClock {
 pub(crate) struct Fixture {
     pub(crate) log: Arc<dyn Log>,
     pub(crate) clock: Arc<FixedClock>,
+    lose: Box<dyn Fn(OwnerId)>,
     _folder: Option<TempDir>,
 }
 
@@ -50,7 +52,16 @@ impl Fixture {
     pub(crate) fn memory() -> Fixture {
         let clock = Arc::new(FixedClock::default());
         let log = Arc::new(MemoryLog::with_clock(clock.clone()).unwrap());
-        Fixture { log, clock, _folder: None }
+        let of_log = MemoryLog::clone(&log);
+        Fixture { log, clock, lose: Box::new(move |owner| of_log.end_session(owner)), _folder: None }
+    }
+
+    /// A store whose readable horizon lags behind every acknowledgement.
+    pub(crate) fn lagging() -> Fixture {
+        let clock = Arc::new(FixedClock::default());
+        let log = Arc::new(MemoryLog::with_lagging_horizon(clock.clone()).unwrap());
+        let of_log = MemoryLog::clone(&log);
+        Fixture { log, clock, lose: Box::new(move |owner| of_log.end_session(owner)), _folder: None }
     }
 
     pub(crate) fn sqlite() -> Fixture {
@@ -62,12 +73,19 @@ impl Fixture {
         Fixture::sqlite_with(OpenOptions { pack_after: Duration::ZERO, ..OpenOptions::default() })
     }
 
+    /// Takes the proof of an owner of this process away.
+    pub(crate) fn lose(&self, owner: OwnerId) {
+        (self.lose)(owner);
+    }
+
     fn sqlite_with(options: OpenOptions) -> Fixture {
         let clock = Arc::new(FixedClock::default());
         let folder = tempfile::tempdir().unwrap();
         let options = OpenOptions { clock: clock.clone(), ..options };
         let log = Arc::new(SqliteLog::open(&folder.path().join(".backstay"), options).unwrap());
-        Fixture { log, clock, _folder: Some(folder) }
+        let owners = folder.path().join(".backstay/owners");
+        let lose = move |owner: OwnerId| std::fs::remove_file(owners.join(format!("{owner}.lock"))).unwrap();
+        Fixture { log, clock, lose: Box::new(lose), _folder: Some(folder) }
     }
 }
 
@@ -83,7 +101,12 @@ pub(crate) fn topic(name: &str) -> Topic {
 
 pub(crate) fn owner(ulid_end: char) -> OwnerIdentity {
     let owner: OwnerId = format!("own_01JDX7Q2ZK8VQ5T3W9M4N6P7R{ulid_end}").parse().unwrap();
-    OwnerIdentity { owner, host: "here".to_owned(), pid: std::process::id() }
+    OwnerIdentity {
+        owner,
+        host: "here".to_owned(),
+        host_id: HostId::new("h1".to_owned()),
+        pid: std::process::id(),
+    }
 }
 
 pub(crate) fn event(text: &str) -> NewEvent {
@@ -100,16 +123,25 @@ pub(crate) fn events(texts: &[&str]) -> Vec<NewEvent> {
 }
 
 pub(crate) fn batch(name: &str, authority: Authority, texts: &[&str]) -> Batch {
-    Batch::of(Part::new(topic(name), authority, events(texts)))
+    Batch::of(TopicAppend::new(topic(name), authority, events(texts)))
 }
 
 pub(crate) fn buffered(batch: Batch) -> Batch {
     Batch { durability: Durability::Buffered, ..batch }
 }
 
+/// Every event of the log, once the horizon has reached `until`.
+pub(crate) async fn read_all_until(log: &dyn Log, until: Position) -> Vec<Recorded> {
+    let mut horizon = Position(0);
+    while horizon < until {
+        horizon = log.changed(horizon).await;
+    }
+    log.read_all(Position(0), 1_000).await.unwrap()
+}
+
 /// Appends as the topic's only user.
 pub(crate) fn append(log: &dyn Log, name: &str, texts: &[&str]) -> Appended {
-    log.submit(batch(name, Authority::Own, texts)).wait().unwrap()
+    log.submit(batch(name, Authority::Exclusive, texts)).wait().unwrap()
 }
 
 /// Every event of the topic, by pages of `limit`.
@@ -149,4 +181,34 @@ pub(crate) fn all_tests() -> bool {
 #[expect(clippy::disallowed_methods, reason = "laws about real time need it")]
 pub(crate) fn now() -> Instant {
     Instant::now()
+}
+
+/// A file system of its own, taken away with the test.
+pub(crate) struct Mount(pub(crate) std::path::PathBuf);
+
+impl Mount {
+    pub(crate) fn tmpfs(at: &Path, options: &str) -> Option<Mount> {
+        let mounted = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
+            .arg(at)
+            .stderr(std::process::Stdio::null())
+            .status();
+        if mounted.is_ok_and(|status| status.success()) {
+            return Some(Mount(at.to_owned()));
+        }
+        skipped("a file system cannot be mounted by this user");
+        None
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let unmounted = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+        assert!(unmounted.is_ok_and(|status| status.success()) || std::thread::panicking());
+    }
+}
+
+/// Opens the store in `folder`, or makes it.
+pub(crate) fn open(folder: &Path) -> SqliteLog {
+    SqliteLog::open(folder, OpenOptions::default()).unwrap()
 }

@@ -12,6 +12,8 @@ pub enum ClaimReason {
     Unowned,
     /// The owner is proved dead: its lock is free.
     OwnerDead,
+    /// The owner's session with the store has ended; its process may still run.
+    SessionGone,
     /// The owner was not heard of for the time that the claimer watched.
     OwnerSilent,
     /// A person said so.

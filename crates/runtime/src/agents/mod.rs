@@ -6,6 +6,7 @@
 mod attend;
 mod observe;
 mod pin;
+mod prompt;
 mod redact;
 mod shape;
 mod spoken;
@@ -16,6 +17,7 @@ pub(crate) use attend::{AttendError, Attendant, Attended, Finding, Heard, Taken}
 pub(crate) use observe::Answer;
 pub(crate) use pin::{Pinned, pin};
 pub use pin::{changed_presets, preset_traits, reading_fault};
+pub(crate) use prompt::prompt_text;
 pub(crate) use shape::Shape;
 pub use shape::schema_fault;
 pub use spoken::Spoken;

@@ -8,7 +8,7 @@ use backstay_agent::{
     SessionUse, Stdin, command_line,
 };
 use backstay_engine::effect::OutputRead;
-use backstay_engine::run::AgentTask;
+use backstay_engine::run::{AgentTask, Opening};
 use backstay_files::Dir;
 use backstay_log::{BlobError, BlobStore};
 use backstay_model::Digest;
@@ -16,6 +16,7 @@ use backstay_model::event::{AgentStarting, SessionWish};
 use backstay_workflow::plan::Via;
 use camino::{Utf8Path, Utf8PathBuf};
 
+use super::prompt::prompt_text;
 use crate::registry::RegistryError;
 use crate::store::Store;
 
@@ -154,14 +155,15 @@ pub(crate) fn command(
 }
 
 /// What the agent is told: one that takes no schema is told it, too.
-fn told(preset: &Preset, work: &AgentTask) -> String {
-    match &work.schema {
+fn told(preset: &Preset, task: &AgentTask) -> String {
+    let text = prompt_text(&task.prompt, task.schema.as_deref());
+    match (&task.schema, &task.prompt.opening) {
         // A prompt that asks for another answer has it already.
-        Some(schema) if preset.schema_form().is_none() && !work.prompt.contains(schema.as_str()) => format!(
-            "{}\n\nYour last message has to be one JSON value and nothing around it. It has to match this JSON Schema: {schema}",
-            work.prompt
+        (Some(_), Opening::Rejected { .. }) | (None, _) => text,
+        (Some(schema), _) if preset.schema_form().is_none() => format!(
+            "{text}\n\nYour last message has to be one JSON value and nothing around it. It has to match this JSON Schema: {schema}"
         ),
-        _ => work.prompt.clone(),
+        (Some(_), _) => text,
     }
 }
 
@@ -193,11 +195,12 @@ mod tests {
     use backstay_model::event::Access;
 
     use super::*;
+    use backstay_engine::run::Prompt;
 
     fn work(session: SessionWish) -> AgentTask {
         AgentTask {
             preset: String::new(),
-            prompt: "Do it.".to_owned(),
+            prompt: Prompt { task: "Do it.".to_owned(), opening: Opening::First },
             via: None,
             access: Access::Write,
             model: None,
@@ -237,9 +240,10 @@ mod tests {
         assert_eq!(stdin.as_deref(), Some("Do it."));
         let (_, stdin, _) = started(&preset("gemini"), &work);
         assert!(stdin.unwrap().ends_with("It has to match this JSON Schema: {}"));
-        let again = "Answer again. It has to match this JSON Schema: {}";
-        let (_, stdin, _) = started(&preset("gemini"), &AgentTask { prompt: again.to_owned(), ..work });
-        assert_eq!(stdin.as_deref(), Some(again), "it is told once");
+        let opening = Opening::Rejected { problem: "no".to_owned(), knows_task: true, predecessor: None };
+        let prompt = Prompt { task: "Do it.".to_owned(), opening };
+        let (_, stdin, _) = started(&preset("gemini"), &AgentTask { prompt, ..work });
+        assert_eq!(stdin.unwrap().matches("JSON Schema").count(), 1, "it is told once");
     }
 
     #[test]

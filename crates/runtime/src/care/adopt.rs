@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 
 use backstay_files::Dir;
-use backstay_log::care::{self, Alone};
+use backstay_log::maintenance::{self, ExclusiveStore};
 use backstay_log::{OpenOptions, SqliteLog};
 use backstay_model::{LogId, Position, Timestamp};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -80,16 +80,16 @@ pub(crate) fn adopt(
     })?;
     // An older format is brought up to date by opening it.
     let options = OpenOptions { create: false, ..OpenOptions::default() };
-    let old = backstay_log::Log::id(&SqliteLog::open(folder.as_std_path(), options)?);
-    let alone = Alone::take(folder.as_std_path())?;
+    let old = backstay_log::LogReader::id(&SqliteLog::open(folder.as_std_path(), options)?);
+    let alone = ExclusiveStore::acquire(folder.as_std_path())?;
     let mut inspector = inspector(folder).renewing(now);
-    let report = care::check_alone(&alone, &mut inspector)?;
+    let report = maintenance::check_exclusive(&alone, &mut inspector)?;
     let at_work = close_attempts(folder, &inspector.open_attempts)?;
     let fresh = inspector.fresh.take().map(|(_, fresh)| fresh).unwrap_or_default();
-    let raised = care::renew_index(&alone, &fresh, now)?;
+    let raised = maintenance::rebuild_index(&alone, &fresh, now)?;
     let log = match identity {
         LogIdentity::Kept => old,
-        LogIdentity::Renewed => care::renew_log_id(&alone, now)?,
+        LogIdentity::Renewed => maintenance::assign_new_log_id(&alone, now)?,
     };
     let adopted = Adopted {
         path: folder.to_string(),

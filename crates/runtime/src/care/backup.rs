@@ -6,9 +6,9 @@
 use std::io;
 
 use backstay_files::Dir;
-use backstay_log::care;
 use backstay_log::crash::crash_point;
-use backstay_log::{BlobStore, LookError};
+use backstay_log::maintenance;
+use backstay_log::{BlobStore, InspectError};
 use backstay_model::{LogId, Timestamp};
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use serde::Serialize;
@@ -30,7 +30,7 @@ const OWN: [&str; 11] = [
     "store.lock",
     "turn.lock",
     "writer.lock",
-    "bell",
+    "wakeup",
     "owners",
     "ballast",
     ".gitignore",
@@ -83,9 +83,9 @@ pub fn backup(folder: &Utf8Path, target: &Utf8Path, now: Timestamp) -> Result<Ba
     let target = &utf8_path(&copy);
     // What the copy of the database names stays until it is copied too.
     let blobs = BlobStore::in_folder(folder.join("blobs").as_std_path());
-    let nothing_goes = blobs.hold().map_err(LookError::from)?;
+    let nothing_goes = blobs.hold().map_err(InspectError::from)?;
     let draft = target.join(DATABASE_DRAFT);
-    let database = care::copy_database(folder.as_std_path(), draft.as_std_path())?;
+    let database = maintenance::copy_database(folder.as_std_path(), draft.as_std_path())?;
     crash_point("store.backup.database");
     let mut copying = Copying { from: &store, to: &copy, parts: Vec::new(), left_out: 0 };
     copying.below("blobs", |_| true)?;

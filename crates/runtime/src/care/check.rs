@@ -4,8 +4,8 @@ use backstay_exec::care::SpoolState;
 use backstay_exec::{SpoolError, file_problems, spool::Stream};
 use backstay_files::Dir;
 use backstay_log::blobs::BlobState;
-use backstay_log::care::{self, CheckReport, Finding};
-use backstay_log::{BlobError, BlobStore, LookError};
+use backstay_log::maintenance::{self, CheckReport, Finding};
+use backstay_log::{BlobError, BlobStore, InspectError};
 use backstay_model::{RunId, Seq};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
@@ -46,13 +46,13 @@ const NOT_COVERED: [&str; 4] = [
 /// Checks the store that `source` has open for reading, while others may use it. Changes nothing. Blocks.
 ///
 /// # Errors
-/// [`LookError`] if it is not a store, or cannot be looked at for a reason that is not damage.
-pub fn check(source: &ReadSource) -> Result<StoreCheck, LookError> {
+/// [`InspectError`] if it is not a store, or cannot be looked at for a reason that is not damage.
+pub fn check(source: &ReadSource) -> Result<StoreCheck, InspectError> {
     let (folder, database) = (source.folder(), source.database());
     // Before the events: an attempt's folder is made after its event.
     let folders = Dir::open(folder.as_std_path()).and_then(|store| files::attempts(&store));
     let mut inspector = inspector(folder);
-    let log = care::check(database.as_std_path(), &mut inspector)?;
+    let log = maintenance::check(database.as_std_path(), &mut inspector)?;
     let mut found = check_beside(folder, log, &mut inspector)?;
     match folders {
         Ok(folders) => check_folders(folder, &folders, &inspector, &mut found),
@@ -72,7 +72,7 @@ pub fn check(source: &ReadSource) -> Result<StoreCheck, LookError> {
 }
 
 /// Leaves out what is missing because its run was freed since it was looked at, in the store in `folder`.
-pub(super) fn leave_out_freed(folder: &Utf8Path, found: &mut StoreCheck) -> Result<(), LookError> {
+pub(super) fn leave_out_freed(folder: &Utf8Path, found: &mut StoreCheck) -> Result<(), InspectError> {
     let place = |finding: &Finding| match finding {
         Finding::BlobMissing { topic, seq, .. }
         | Finding::Spool { topic, seq, .. }
@@ -82,7 +82,7 @@ pub(super) fn leave_out_freed(folder: &Utf8Path, found: &mut StoreCheck) -> Resu
     if found.log.findings.iter().all(|finding| place(finding).is_none()) {
         return Ok(());
     }
-    let floors = care::floors(folder.as_std_path())?;
+    let floors = maintenance::floors(folder.as_std_path())?;
     let is_freed = |(topic, seq): (String, Seq)| floors.get(&topic).is_some_and(|floor| seq <= *floor);
     found.log.findings.retain(|finding| !place(finding).is_some_and(is_freed));
     Ok(())
@@ -96,8 +96,8 @@ pub(super) fn inspector<'s>(folder: &Utf8Path) -> RunInspector<'s> {
 pub(super) fn check_with(
     folder: &Utf8Path,
     inspector: &mut RunInspector<'_>,
-) -> Result<StoreCheck, LookError> {
-    let log = care::check(folder.as_std_path(), inspector)?;
+) -> Result<StoreCheck, InspectError> {
+    let log = maintenance::check(folder.as_std_path(), inspector)?;
     check_beside(folder, log, inspector)
 }
 
@@ -106,7 +106,7 @@ pub(super) fn check_beside(
     folder: &Utf8Path,
     log: CheckReport,
     inspector: &mut RunInspector<'_>,
-) -> Result<StoreCheck, LookError> {
+) -> Result<StoreCheck, InspectError> {
     let mut found = StoreCheck { log, not_covered: NOT_COVERED.to_vec(), ..StoreCheck::default() };
     found.log.findings.append(&mut inspector.findings);
     check_blobs(folder, inspector, &mut found)?;
@@ -123,7 +123,7 @@ fn check_blobs(
     folder: &Utf8Path,
     inspector: &RunInspector<'_>,
     found: &mut StoreCheck,
-) -> Result<(), LookError> {
+) -> Result<(), InspectError> {
     let blobs = BlobStore::in_folder(folder.join("blobs").as_std_path());
     let mut missing = inspector.named.clone();
     for (digest, _) in blobs.list()? {

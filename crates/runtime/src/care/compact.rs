@@ -1,6 +1,6 @@
 //! Giving back the room that freed runs leave in a store's files.
 
-use backstay_log::care::{self, Alone, Compacted};
+use backstay_log::maintenance::{self, Compacted, ExclusiveStore};
 use camino::Utf8Path;
 
 use super::error::CompactError;
@@ -22,8 +22,10 @@ pub enum Compaction {
 /// # Errors
 /// [`CompactError`]; the store is as it was, or smaller.
 pub fn compact(folder: &Utf8Path) -> Result<Compaction, CompactError> {
-    let Some(alone) = Alone::take_now(folder.as_std_path())? else { return Ok(Compaction::InUse) };
-    let compacted = care::compact(&alone)?;
+    let Some(alone) = ExclusiveStore::try_acquire(folder.as_std_path())? else {
+        return Ok(Compaction::InUse);
+    };
+    let compacted = maintenance::compact(&alone)?;
     ballast::drop_off(folder);
     Ok(Compaction::Done(compacted))
 }

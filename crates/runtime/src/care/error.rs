@@ -1,7 +1,7 @@
 //! What can go wrong while a store is looked after.
 
 use backstay_exec::SpoolError;
-use backstay_log::{AloneError, BlobError, LookError, OpenError, ScrubError};
+use backstay_log::{BlobError, ExclusiveError, InspectError, OpenError, ScrubError};
 use backstay_model::{Code, Coded};
 use camino::Utf8PathBuf;
 
@@ -36,10 +36,10 @@ pub enum AdoptError {
     Private(#[from] PrivateError),
     /// Other processes have it open.
     #[error(transparent)]
-    Alone(#[from] AloneError),
+    Alone(#[from] ExclusiveError),
     /// It cannot be read.
     #[error(transparent)]
-    Look(#[from] LookError),
+    Look(#[from] InspectError),
     /// It cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -99,7 +99,7 @@ pub enum BackupError {
     IsBackup(#[from] IsBackup),
     /// The store cannot be read.
     #[error(transparent)]
-    Look(#[from] LookError),
+    Look(#[from] InspectError),
     /// A file cannot be read or written.
     #[error("cannot {action} {path}")]
     Io {
@@ -174,10 +174,10 @@ pub enum RestoreError {
     },
     /// The store that is to be replaced is in use.
     #[error(transparent)]
-    Alone(#[from] AloneError),
+    Alone(#[from] ExclusiveError),
     /// The restored log cannot be read or written.
     #[error(transparent)]
-    Look(#[from] LookError),
+    Look(#[from] InspectError),
     /// A file cannot be read or written.
     #[error("cannot {action} {path}")]
     Io {
@@ -233,7 +233,7 @@ pub enum StoreScrubError {
     IsBackup(#[from] IsBackup),
     /// The store is in use.
     #[error(transparent)]
-    Alone(#[from] AloneError),
+    Alone(#[from] ExclusiveError),
     /// Agents are at work and may write the value again.
     #[error("agents of {path} are at work in {}", .folders.join(", "))]
     AtWork {
@@ -296,10 +296,10 @@ impl Coded for StoreScrubError {
 pub enum CompactError {
     /// It cannot be told whether others have it open.
     #[error(transparent)]
-    Alone(#[from] AloneError),
+    Alone(#[from] ExclusiveError),
     /// Its database cannot be built anew.
     #[error(transparent)]
-    Look(#[from] LookError),
+    Look(#[from] InspectError),
 }
 
 impl Coded for CompactError {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::io;
 
 use backstay_files::Dir;
-use backstay_log::care::{self, Inspect, InspectedTopic, StoreInfo};
-use backstay_log::{BlobStore, LookError, StoreError};
+use backstay_log::maintenance::{self, Inspect, InspectedTopic, StoreInfo};
+use backstay_log::{BlobStore, InspectError, StoreError};
 use backstay_model::{Digest, Recorded, RunId};
 use camino::Utf8Path;
 use serde::Serialize;
@@ -67,23 +67,23 @@ impl Inspect for Named {
         }
     }
 
-    fn end(&mut self, _topic: &InspectedTopic) {}
+    fn topic_end(&mut self, _topic: &InspectedTopic) {}
 }
 
 /// Measures the store that `source` has open for reading, while others may use it. Changes nothing. Blocks.
 ///
 /// # Errors
-/// [`LookError`] if it is not a store or cannot be read.
-pub fn info(source: &ReadSource) -> Result<StoreRoom, LookError> {
+/// [`InspectError`] if it is not a store or cannot be read.
+pub fn info(source: &ReadSource) -> Result<StoreRoom, InspectError> {
     let (folder, database) = (source.folder(), source.database().as_std_path());
-    let mut log = care::info(folder.as_std_path(), database)?;
+    let mut log = maintenance::info(folder.as_std_path(), database)?;
     let mut named = Named::default();
-    care::visit(database, &mut named)?;
+    maintenance::scan(database, &mut named)?;
     let blobs: BTreeMap<Digest, u64> =
         BlobStore::in_folder(folder.join("blobs").as_std_path()).list()?.into_iter().collect();
     let mut attempts = attempt_bytes(folder).map_err(|source| StoreError::Io {
         action: "measure",
-        path: folder.join("runs").into(),
+        location: folder.join("runs").into(),
         source: source.into(),
     })?;
     let mut runs = Vec::new();

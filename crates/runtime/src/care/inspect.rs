@@ -9,7 +9,10 @@ use backstay_engine::record::{RunRecord, RunStatus, RunSummary};
 use backstay_engine::run::{Phase, PlanIndex};
 use backstay_engine::topic::TopicMachine;
 use backstay_exec::spool::Stream;
-use backstay_log::care::{Finding, FreshIndex, Inspect, InspectedTopic, Names, Secret, Structural};
+use backstay_log::EntryKind;
+use backstay_log::maintenance::{
+    Finding, Inspect, InspectedTopic, JsonText, RebuiltIndex, Secret, Structural,
+};
 use backstay_log::{BlobError, BlobStore};
 use backstay_model::event::{Event, FactEvent, InputEvent, PlanChanged, PlanRef, Reopened, Spool};
 use backstay_model::{Attempt, Digest, EffectId, Payload, Recorded, RunId, Seq, StorePath, Text, Timestamp};
@@ -77,7 +80,7 @@ pub(super) struct RunInspector<'s> {
     /// Runs that have not ended.
     pub(super) open_runs: u64,
     /// What the index rows should say now, where they are to be written anew.
-    pub(super) fresh: Option<(Timestamp, Vec<FreshIndex>)>,
+    pub(super) fresh: Option<(Timestamp, Vec<RebuiltIndex>)>,
 }
 
 impl<'s> RunInspector<'s> {
@@ -111,10 +114,10 @@ impl<'s> RunInspector<'s> {
     }
 
     /// A text as it is, or as it would be.
-    fn text(&self, bytes: Vec<u8>, names: Names) -> Result<String, Structural> {
+    fn text(&self, bytes: Vec<u8>, names: JsonText) -> Result<String, Structural> {
         let mut bytes = bytes;
         if let Some(secret) = self.without {
-            secret.blank_whole(&mut bytes, names)?;
+            secret.mask_json(&mut bytes, names)?;
         }
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
@@ -124,7 +127,7 @@ impl<'s> RunInspector<'s> {
             return Ok(payload.clone());
         }
         let text = payload.as_str().as_bytes().to_vec();
-        let text = self.text(text, Names::Ours).map_err(|structural| structural.to_string())?;
+        let text = self.text(text, JsonText::Internal).map_err(|structural| structural.to_string())?;
         Payload::from_text(text).map_err(|invalid| invalid.to_string())
     }
 
@@ -190,7 +193,7 @@ impl<'s> RunInspector<'s> {
     }
 
     /// A blob that is not there or damaged is told where all blobs are looked at; one that cannot be read, here.
-    fn blob_text(&mut self, digest: Digest, names: Names) -> Option<String> {
+    fn blob_text(&mut self, digest: Digest, names: JsonText) -> Option<String> {
         match self.blobs.get(digest) {
             Ok(bytes) => match self.text(bytes, names) {
                 Ok(text) => Some(text),
@@ -214,10 +217,10 @@ impl<'s> RunInspector<'s> {
     fn define(&mut self, topic: &InspectedTopic, machine: &mut TopicMachine) -> bool {
         let Some(request) = machine.request().cloned() else { return false };
         self.presets(topic, &request.presets);
-        let plan = self.blob_text(request.plan, Names::Ours);
+        let plan = self.blob_text(request.plan, JsonText::Internal);
         let inputs = match &request.inputs {
             Text::Inline(text) => Some(text.clone()),
-            Text::Blob { digest, .. } => self.blob_text(*digest, Names::Theirs),
+            Text::Blob { digest, .. } => self.blob_text(*digest, JsonText::External),
         };
         let (Some(plan), Some(inputs)) = (plan, inputs) else { return false };
         let plan = match serde_json::from_str(&plan) {
@@ -235,7 +238,7 @@ impl<'s> RunInspector<'s> {
             }
         }
         for digest in machine.missing_texts() {
-            let Some(text) = self.blob_text(digest, Names::Theirs) else { return false };
+            let Some(text) = self.blob_text(digest, JsonText::External) else { return false };
             machine.give_text(digest, Arc::from(text));
         }
         true
@@ -243,7 +246,7 @@ impl<'s> RunInspector<'s> {
 
     fn presets(&mut self, topic: &InspectedTopic, presets: &BTreeMap<String, Digest>) {
         for (name, digest) in presets {
-            let Some(text) = self.blob_text(*digest, Names::Ours) else { continue };
+            let Some(text) = self.blob_text(*digest, JsonText::Internal) else { continue };
             if let Err(error) = Preset::from_stored(name, &text) {
                 self.odd(topic, format!("the preset {name} cannot be understood: {error}"));
             }
@@ -252,7 +255,7 @@ impl<'s> RunInspector<'s> {
 
     /// The record that a freed run is.
     fn record(&mut self, recorded: &Recorded, digest: Digest) {
-        let Some(text) = self.blob_text(digest, Names::Ours) else { return };
+        let Some(text) = self.blob_text(digest, JsonText::Internal) else { return };
         if let Err(error) = serde_json::from_str::<RunRecord>(&text) {
             self.damaged(recorded, format!("the record that it names cannot be understood: {error}"));
         }
@@ -263,7 +266,11 @@ impl<'s> RunInspector<'s> {
         let (Some((now, _)), Some(run)) = (&self.fresh, topic.topic.run_id()) else { return };
         let made = index_row(run, machine, *now).and_then(|index| {
             let entries = machine.open_questions().map(|(scope, asked)| question_entry(run, scope, asked));
-            Ok(FreshIndex { topic: topic.topic.clone(), index, entries: entries.collect::<Result<_, _>>()? })
+            Ok(RebuiltIndex {
+                topic: topic.topic.clone(),
+                index,
+                entries: entries.collect::<Result<_, _>>()?,
+            })
         });
         match (made, &mut self.fresh) {
             (Ok(made), Some((_, fresh))) => fresh.push(made),
@@ -289,7 +296,7 @@ impl<'s> RunInspector<'s> {
             return self.odd(topic, "it has no index row");
         };
         let status = machine.status();
-        if index.state != status.as_str() {
+        if index.state.as_str() != status.as_str() {
             self.odd(topic, format!("its row says {}, its events say {}", index.state, status.as_str()));
         }
         if machine.is_at_rest() && index.wake_at.is_some() {
@@ -323,7 +330,7 @@ impl<'s> RunInspector<'s> {
         let rows: BTreeSet<String> = topic
             .entries
             .iter()
-            .filter(|entry| entry.kind == "question" && entry.state == "open")
+            .filter(|entry| entry.kind == EntryKind::QUESTION && entry.state.as_str() == "open")
             .map(|entry| entry.id.clone())
             .collect();
         for id in open.difference(&rows) {
@@ -380,7 +387,7 @@ impl Inspect for RunInspector<'_> {
         }
     }
 
-    fn end(&mut self, topic: &InspectedTopic) {
+    fn topic_end(&mut self, topic: &InspectedTopic) {
         if let Some(run) = topic.topic.run_id() {
             let told = match topic.is_whole && topic.floor == Seq(0) {
                 true => Told::Whole,

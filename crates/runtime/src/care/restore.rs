@@ -6,8 +6,8 @@
 use std::io;
 
 use backstay_files::{Dir, if_there};
-use backstay_log::care::{self, Alone};
 use backstay_log::crash::crash_point;
+use backstay_log::maintenance::{self, ExclusiveStore};
 use backstay_model::{LogId, Timestamp};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
@@ -112,7 +112,7 @@ fn failed(action: &'static str, path: &Utf8Path) -> impl FnOnce(io::Error) -> Re
 }
 
 /// Keeps everybody out of the store that is to be replaced, if there is one.
-fn look_at_place(folder: &Utf8Path, place: Place) -> Result<Option<Alone>, RestoreError> {
+fn look_at_place(folder: &Utf8Path, place: Place) -> Result<Option<ExclusiveStore>, RestoreError> {
     let there = if_there(Dir::open(folder.as_std_path())).map_err(failed("look at", folder))?;
     let Some(there) = there else { return Ok(None) };
     if there.entries().map_err(failed("look at", folder))?.is_empty() {
@@ -127,7 +127,7 @@ fn look_at_place(folder: &Utf8Path, place: Place) -> Result<Option<Alone>, Resto
     if place == Place::Empty || !is_store {
         return Err(RestoreError::Occupied { path: folder.to_owned() });
     }
-    let alone = Alone::take(folder.as_std_path())?;
+    let alone = ExclusiveStore::acquire(folder.as_std_path())?;
     let at_work = files::at_work(folder).map_err(failed("look at", folder))?;
     if !at_work.is_empty() {
         return Err(RestoreError::AtWork { path: folder.to_owned(), folders: at_work });
@@ -149,7 +149,7 @@ fn build(
     manifest: &Manifest,
     path: &Utf8Path,
     now: Timestamp,
-) -> Result<(care::Raised, StoreCheck), RestoreError> {
+) -> Result<(maintenance::SkippedPositions, StoreCheck), RestoreError> {
     if let Some(above) = path.parent() {
         std::fs::create_dir_all(above).map_err(failed("make", above))?;
     }
@@ -164,7 +164,7 @@ fn build(
             what: "it has no log.db".to_owned(),
         });
     }
-    let raised = care::raise_positions(path.as_std_path(), now)?;
+    let raised = maintenance::skip_positions(path.as_std_path(), now)?;
     let mut inspector = inspector(path);
     let check = check_with(path, &mut inspector)?;
     let mut open = files::attempts(&draft).map_err(failed("list", path))?;

@@ -10,7 +10,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 
 use backstay_files::{Dir, Refused, if_there};
-use backstay_log::care::{self, Alone, Finding, Names, Secret};
+use backstay_log::maintenance::{self, ExclusiveStore, Finding, JsonText, Secret};
 use backstay_log::{BlobStore, ScrubError};
 use backstay_model::event::Event;
 use backstay_model::{Digest, Recorded, Timestamp};
@@ -55,7 +55,7 @@ pub fn scrub(folder: &Utf8Path, secret: &Secret, now: Timestamp) -> Result<Store
     let folder = &real_folder(folder);
     refuse_backup(folder)?;
     let store = Dir::open(folder.as_std_path()).map_err(failed("open", folder))?;
-    let alone = Alone::take(folder.as_std_path())?;
+    let alone = ExclusiveStore::acquire(folder.as_std_path())?;
     let at_work = files::at_work(folder).map_err(failed("look at", folder))?;
     if !at_work.is_empty() {
         return Err(StoreScrubError::AtWork { path: folder.to_owned(), folders: at_work });
@@ -66,8 +66,8 @@ pub fn scrub(folder: &Utf8Path, secret: &Secret, now: Timestamp) -> Result<Store
     for file in &found {
         rehearse_file(&store, &file.path, secret)?;
     }
-    let database = care::scrub_database(&alone, secret, &mut is_understood)?;
-    let names = |digest| if ours.contains(&digest) { Names::Ours } else { Names::Theirs };
+    let database = maintenance::scrub_database(&alone, secret, &mut is_understood)?;
+    let names = |digest| if ours.contains(&digest) { JsonText::Internal } else { JsonText::External };
     let blobs = BlobStore::in_folder(folder.join("blobs").as_std_path()).scrub(secret, &names, now)?;
     let mut scrubbed = StoreScrubbed {
         events: database.events,
@@ -77,22 +77,21 @@ pub fn scrub(folder: &Utf8Path, secret: &Secret, now: Timestamp) -> Result<Store
     };
     for file in &found {
         let (path, form) = (folder.join(&file.path), Form::of(&file.path));
-        let is_changed = match form {
-            Form::Blob | Form::Database | Form::Configuration => false,
-            Form::Own => {
-                scrub_whole(&store, &file.path, Names::Ours, secret).map_err(failed("scrub", &path))?
-            }
-            Form::Whole => {
-                scrub_whole(&store, &file.path, Names::Theirs, secret).map_err(failed("scrub", &path))?
-            }
-            Form::Stream => {
-                let has = has(&store, &file.path, form, secret).map_err(failed("read", &path))?;
-                if has {
-                    scrub_file(&store, folder, &file.path, secret, now)?;
+        let is_changed =
+            match form {
+                Form::Blob | Form::Database | Form::Configuration => false,
+                Form::Own => scrub_whole(&store, &file.path, JsonText::Internal, secret)
+                    .map_err(failed("scrub", &path))?,
+                Form::Whole => scrub_whole(&store, &file.path, JsonText::External, secret)
+                    .map_err(failed("scrub", &path))?,
+                Form::Stream => {
+                    let has = has(&store, &file.path, form, secret).map_err(failed("read", &path))?;
+                    if has {
+                        scrub_file(&store, folder, &file.path, secret, now)?;
+                    }
+                    has
                 }
-                has
-            }
-        };
+            };
         scrubbed.files += u64::from(is_changed);
     }
     scrubbed.left = left(&store, secret).map_err(failed("read", folder))?;
@@ -101,11 +100,15 @@ pub fn scrub(folder: &Utf8Path, secret: &Secret, now: Timestamp) -> Result<Store
 }
 
 /// Looks whether everything would be understood without the value, as it is now; gives the blobs whose texts are ours.
-fn rehearse(alone: &Alone, folder: &Utf8Path, secret: &Secret) -> Result<BTreeSet<Digest>, StoreScrubError> {
+fn rehearse(
+    alone: &ExclusiveStore,
+    folder: &Utf8Path,
+    secret: &Secret,
+) -> Result<BTreeSet<Digest>, StoreScrubError> {
     let mut as_it_is = inspector(folder);
     let mut as_it_would_be = inspector(folder).without(secret);
-    care::check_alone(alone, &mut as_it_is).map_err(ScrubError::from)?;
-    care::check_alone(alone, &mut as_it_would_be).map_err(ScrubError::from)?;
+    maintenance::check_exclusive(alone, &mut as_it_is).map_err(ScrubError::from)?;
+    maintenance::check_exclusive(alone, &mut as_it_would_be).map_err(ScrubError::from)?;
     let known = &as_it_is.findings;
     match as_it_would_be.findings.into_iter().find(|finding| !known.contains(finding)) {
         None => Ok(as_it_is.ours),
@@ -146,7 +149,7 @@ fn rehearse_file(store: &Dir, relative: &Utf8Path, secret: &Secret) -> Result<()
     let path = relative.to_owned();
     let mut bytes = read.map_err(|source| StoreScrubError::Io { action: "read", path, source })?;
     let odd = |what| ScrubError::Structure { place: relative.to_string(), what };
-    match secret.blank_whole(&mut bytes, Names::Ours) {
+    match secret.mask_json(&mut bytes, JsonText::Internal) {
         Ok(0) => Ok(()),
         Ok(_) => Ok(backstay_exec::care::understand_own(name, &bytes).map_err(odd)?),
         Err(structural) => Err(odd(structural.to_string()).into()),
@@ -158,7 +161,7 @@ fn left(store: &Dir, secret: &Secret) -> io::Result<Vec<String>> {
     let (found, _nameless) = files::walk(store, "")?;
     let mut left = Vec::new();
     for file in found {
-        let in_name = secret.is_in(file.path.as_str().as_bytes());
+        let in_name = secret.occurs_in(file.path.as_str().as_bytes());
         if in_name || (!file.is_link && has(store, &file.path, Form::of(&file.path), secret)?) {
             left.push(file.path.into_string());
         }
@@ -286,9 +289,9 @@ fn open_read_only(store: &Dir, name: &Utf8Path) -> io::Result<File> {
 }
 
 /// Blanks the value in a file that is read as a whole. True if it was there.
-fn scrub_whole(store: &Dir, name: &Utf8Path, names: Names, secret: &Secret) -> io::Result<bool> {
+fn scrub_whole(store: &Dir, name: &Utf8Path, names: JsonText, secret: &Secret) -> io::Result<bool> {
     let mut bytes = store.read(name, u64::MAX)?;
-    let count = secret.blank_whole(&mut bytes, names).map_err(io::Error::other)?;
+    let count = secret.mask_json(&mut bytes, names).map_err(io::Error::other)?;
     if count > 0 {
         rewrite(store, name, |target| target.file().write_all_at(&bytes, 0))?;
     }
@@ -299,11 +302,11 @@ fn scrub_whole(store: &Dir, name: &Utf8Path, names: Names, secret: &Secret) -> i
 fn has(store: &Dir, name: &Utf8Path, form: Form, secret: &Secret) -> io::Result<bool> {
     let in_whole = |names| {
         let mut bytes = store.read(name, u64::MAX)?;
-        Ok(secret.blank_whole(&mut bytes, names) != Ok(0))
+        Ok(secret.mask_json(&mut bytes, names) != Ok(0))
     };
     match form {
-        Form::Own | Form::Blob => return in_whole(Names::Ours),
-        Form::Whole => return in_whole(Names::Theirs),
+        Form::Own | Form::Blob => return in_whole(JsonText::Internal),
+        Form::Whole => return in_whole(JsonText::External),
         Form::Database if secret.is_numeric() => return Ok(false),
         Form::Database | Form::Stream | Form::Configuration => {}
     }
@@ -328,7 +331,7 @@ fn each_piece(
     let (mut at, mut bytes, mut was_changed) = (0, Vec::new(), false);
     loop {
         let read = file.by_ref().take(PIECE_BYTES as u64).read_to_end(&mut bytes)?;
-        let places = secret.blank_places(&mut bytes);
+        let places = secret.mask_bytes(&mut bytes);
         let is_changed = !places.is_empty();
         let whole = if read == 0 { bytes.len() } else { bytes.len().saturating_sub(overlap) };
         // A value is blanked by one write: half of it would not be found again.

@@ -20,7 +20,7 @@ impl Drive<'_> {
     /// What has to be known of the agent that is started by `work`.
     pub(super) fn case_of_work(&self, work: &backstay_engine::run::EffectSpec) -> Option<AgentCase> {
         let presets = &self.machine.request()?.presets;
-        let agent = work.agent.as_ref()?;
+        let agent = work.agent()?;
         Some(AgentCase::new(agent.starting(), presets, OutputRead::default(), work.idle_timeout_ms))
     }
 

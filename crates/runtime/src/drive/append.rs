@@ -3,7 +3,10 @@
 use backstay_engine::run::{EffectSpec, Phase};
 use backstay_engine::topic::Outcome;
 use backstay_exec::Secrets;
-use backstay_log::{Afterwards, AppendError, Authority, Batch, EntryIndex, NewEvent, Part, Precondition};
+use backstay_log::{
+    AppendError, Authority, Batch, EntryIndex, EntryKind, IndexState, NewEvent, Precondition, TopicAppend,
+    TopicTransition,
+};
 use backstay_model::event::{FactEvent, Heartbeat, OwnerReleased, QuestionAsked};
 use backstay_model::{EffectId, Payload, RunId, Scope, Seq};
 use serde::Serialize;
@@ -57,7 +60,7 @@ impl Drive<'_> {
             .map(|emitted| emitted.scope.clone())
             .collect();
         if matches!(self.machine.phase(), Phase::Ended(_)) {
-            part.afterwards = Afterwards::Closed;
+            part.transition = TopicTransition::Closed;
             part.preconditions = vec![Precondition::NoInputAfter(self.machine.last_input())];
         }
         match self.submit(part).await {
@@ -82,7 +85,7 @@ impl Drive<'_> {
     pub(super) async fn release(&mut self, released: OwnerReleased) -> Result<bool, DriveError> {
         let event = new_event(self.run, Scope::root(), &released.into())?;
         let mut part = self.part(vec![event])?;
-        part.afterwards = Afterwards::Released;
+        part.transition = TopicTransition::Released;
         part.preconditions = vec![Precondition::NoInputAfter(self.machine.last_input())];
         match self.submit(part).await {
             Ok((first, last)) => {
@@ -98,7 +101,7 @@ impl Drive<'_> {
     pub(super) async fn release_as_it_is(&mut self, released: OwnerReleased) -> Result<(), DriveError> {
         let event = new_event(self.run, Scope::root(), &released.into())?;
         let mut part = self.part(vec![event])?;
-        part.afterwards = Afterwards::Released;
+        part.transition = TopicTransition::Released;
         part.index = None;
         let (first, last) = self.submit(part).await.map_err(|error| self.refused(error))?;
         self.own.push_back((first, last));
@@ -117,20 +120,20 @@ impl Drive<'_> {
         }
     }
 
-    fn part(&self, mut events: Vec<NewEvent>) -> Result<Part, DriveError> {
+    fn part(&self, mut events: Vec<NewEvent>) -> Result<TopicAppend, DriveError> {
         let trace = self.machine.request().map(|request| request.trace.clone());
         for event in &mut events {
             event.trace.clone_from(&trace);
         }
         let authority = Authority::Owner(self.owner.identity().owner, self.epoch);
-        let mut part = Part::new(self.topic.clone(), authority, events);
+        let mut part = TopicAppend::new(self.topic.clone(), authority, events);
         part.index = Some(index_row(self.run, &self.machine, self.owner.store.clock.wall())?);
         Ok(part)
     }
 
-    async fn submit(&self, part: Part) -> Result<(Seq, Seq), AppendError> {
+    async fn submit(&self, part: TopicAppend) -> Result<(Seq, Seq), AppendError> {
         let appended = self.owner.store.log.submit(Batch::of(part)).await?;
-        Ok(appended.parts.first().map_or((Seq(0), Seq(0)), |part| (part.first, part.last)))
+        Ok(appended.topics.first().map_or((Seq(0), Seq(0)), |part| (part.first, part.last)))
     }
 
     fn refused(&self, error: AppendError) -> DriveError {
@@ -151,9 +154,9 @@ impl Drive<'_> {
                     let id = closed.question.to_string();
                     entries.retain(|entry| entry.id != id);
                     entries.push(EntryIndex {
-                        kind: "question".to_owned(),
+                        kind: EntryKind::QUESTION,
                         id,
-                        state: "closed".to_owned(),
+                        state: IndexState::new("closed"),
                         due_at: None,
                         summary: encode(self.run, &closed)?,
                     });
@@ -172,9 +175,9 @@ pub(crate) fn question_entry(
     asked: &QuestionAsked,
 ) -> Result<EntryIndex, RunError> {
     Ok(EntryIndex {
-        kind: "question".to_owned(),
+        kind: EntryKind::QUESTION,
         id: asked.question.to_string(),
-        state: "open".to_owned(),
+        state: IndexState::new("open"),
         due_at: None,
         summary: encode(
             run,

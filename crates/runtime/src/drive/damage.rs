@@ -93,7 +93,7 @@ mod tests {
             assert_eq!(is_damage(&error), expected, "{error}");
         }
         let run: RunId = "run_01JDX7Q2ZK8VQ5T3W9M4N6P7R8".parse().unwrap();
-        let blob = BlobError::Io { action: "read", path: "blobs/1".into(), source: link() };
+        let blob = BlobError::Io { action: "read", location: "blobs/1".into(), source: link().into() };
         assert!(DriveError::Run(RunError::Blob(blob)).is_damage());
         assert!(!DriveError::Run(RunError::Unknown(run)).is_damage());
         assert!(!DriveError::DrivenHere { run }.is_damage());

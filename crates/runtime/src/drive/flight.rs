@@ -1,7 +1,7 @@
 //! Work in flight: starting, finding again, stopping.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use backstay_agent::Preset;
@@ -12,7 +12,7 @@ use backstay_exec::{
     StartError,
 };
 use backstay_log::crash::crash_point;
-use backstay_log::{ClaimMode, has_no_room};
+use backstay_log::{ClaimMode, OwnerGuard, is_out_of_space};
 use backstay_model::event::{Heartbeat, LostEvidence, TreeOutcome};
 use backstay_model::{Attempt, EffectCall, EffectId, Epoch, StorePath};
 use camino::Utf8PathBuf;
@@ -103,7 +103,7 @@ pub(super) enum Trouble {
 impl Trouble {
     pub(super) fn of(error: &(dyn std::error::Error + 'static)) -> Trouble {
         let message = chain(error);
-        if has_no_room(error) {
+        if is_out_of_space(error) {
             Trouble::NoRoom(message)
         } else if is_damage(error) {
             Trouble::Damage(message)
@@ -135,6 +135,8 @@ pub(super) struct Watch {
     versions: Versions,
     /// How the run was claimed.
     mode: ClaimMode,
+    /// The proof of the owner, which is not kept alive by its work.
+    guard: Weak<dyn OwnerGuard>,
     /// What must not reach the log: the secrets of the owner, of the workflow and, once it is read, of the agent's preset.
     pub(super) secrets: Secrets,
     news: UnboundedSender<News>,
@@ -244,6 +246,7 @@ impl Drive<'_> {
                 .map(str::to_owned),
             versions: self.owner.versions.clone(),
             mode: self.mode,
+            guard: Arc::downgrade(&self.owner.guard),
             secrets: self.owner.secrets.with_env(env),
             news: self.news.clone(),
         }
@@ -303,6 +306,10 @@ impl Watch {
         // Preparing took its time. At its new place the next owner begins this work.
         if self.is_displaced(None) {
             return;
+        }
+        if self.guard.upgrade().is_none_or(|guard| guard.is_lost()) {
+            // The news wakes the loop, which ends with its own error.
+            return self.trouble(Trouble::Other("this process is not the owner any more".to_owned()));
         }
         // Who called it off has said so.
         if !self.gate.go(Stage::Passed) {

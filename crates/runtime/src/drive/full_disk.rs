@@ -1,6 +1,6 @@
 //! A full disk: the run stands still until there is room.
 
-use backstay_log::{Authority, Batch, Part};
+use backstay_log::{Authority, Batch, TopicAppend};
 use backstay_model::Scope;
 use backstay_model::event::{Actor, Event, SuspendReason, SuspendRequested};
 
@@ -23,7 +23,7 @@ impl Drive<'_> {
         let by = Actor { name: "backstay".to_owned(), via: "the disk is full".to_owned() };
         let wish = Event::from(SuspendRequested { by, reason: SuspendReason::DiskFull });
         let event = new_event(self.run, Scope::root(), &wish)?;
-        let part = Part::new(self.topic.clone(), Authority::Anybody, vec![event]);
+        let part = TopicAppend::new(self.topic.clone(), Authority::Input, vec![event]);
         if self.owner.store.log.submit(Batch::of(part)).await.is_err() {
             return Err(error);
         }

@@ -4,21 +4,36 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use backstay_agent::Preset;
-use backstay_engine::run::EffectSpec;
+use backstay_engine::run::{EffectSpec, Task};
 use backstay_exec::{ProcessSpec, StartError};
 use backstay_files::{Dir, if_there};
-use backstay_log::has_no_room;
+use backstay_log::is_out_of_space;
 use backstay_model::event::TreeOutcome;
 use backstay_model::{Digest, EffectCall};
+use backstay_workflow::plan::Via;
 use camino::Utf8Path;
 
 use super::flight::{Watch, chain};
-use crate::agents::CommandFault;
+use crate::agents::{CommandFault, prompt_text};
 use crate::ballast;
 use crate::retention::remove_below;
 use crate::trees::{
     Checkout, RunRefs, TreeError, TreeMoment, TreeName, folder_digest, omitted_digest, outcome,
+    worktree_script,
 };
+
+/// A command, with what it reads and its own variables.
+#[derive(Default)]
+struct TaskCommand {
+    argv: Vec<String>,
+    stdin: Option<String>,
+    env: Vec<(String, String)>,
+}
+
+/// The shell of what has none of its own: probes, and the making of worktrees.
+fn shell() -> Vec<String> {
+    ["bash", "--noprofile", "--norc", "-eo", "pipefail"].map(str::to_owned).to_vec()
+}
 
 /// Why work cannot be started.
 pub(super) enum Unready {
@@ -68,22 +83,16 @@ impl Watch {
             .map_err(io(&artifacts))?;
         let output = folder.join("output");
         if_there(dir.remove("output")).map_err(io(&output))?;
-        let mut argv = work.argv;
-        for (name, text) in [("script", &work.script), ("prompt", &work.prompt_file)] {
-            if let Some(text) = text {
-                let path = folder.join(name);
-                dir.create(name).and_then(|mut file| file.write_all(text.as_bytes())).map_err(io(&path))?;
-                argv.push(path.into_string());
-            }
-        }
-        let command = match (&work.agent, preset) {
-            (Some(agent), Some(preset)) => Some(crate::agents::command(preset, agent, &dir, folder)?),
-            _ => None,
-        };
-        // What the workflow says of a variable beats the preset.
-        env.extend(command.iter().flat_map(|(line, _)| line.env.clone()));
-        env.extend(work.env);
         let refs = RunRefs::new(self.store.log.id(), self.effect.root);
+        let command = self.command(work.task, &dir, folder, preset)?;
+        // What the workflow says of a variable beats the preset.
+        let (of_preset, own) = match preset {
+            Some(_) => (command.env, Vec::new()),
+            None => (Vec::new(), command.env),
+        };
+        env.extend(of_preset);
+        env.extend(work.env);
+        env.extend(own);
         for (name, value) in [
             // The owner's own would be another one; some programs believe it.
             ("PWD", work.cwd.clone()),
@@ -94,17 +103,63 @@ impl Watch {
         ] {
             env.insert(name.to_owned(), value);
         }
-        let mut spec = ProcessSpec::new(work.effect, work.attempt, self.epoch, argv, work.cwd.into());
+        let mut spec = ProcessSpec::new(work.effect, work.attempt, self.epoch, command.argv, work.cwd.into());
         spec.env = env;
-        spec.stdin = work.stdin;
+        spec.stdin = command.stdin;
         spec.timeout_ms = work.timeout_ms;
         spec.idle_timeout_ms = work.idle_timeout_ms;
         spec.idle_notice_ms = Some(work.idle_notice_ms);
-        if let Some((line, stdin)) = command {
-            (spec.argv, spec.stdin) = (line.argv, stdin);
+        if preset.is_some() {
             self.without_bytes(&mut spec, preset);
         }
         Ok(spec)
+    }
+
+    /// The command that does `task`; what it reads from files is written into `dir`, which is at `folder`.
+    fn command(
+        &self,
+        task: Task,
+        dir: &Dir,
+        folder: &Utf8Path,
+        preset: Option<&Preset>,
+    ) -> Result<TaskCommand, Unready> {
+        let write = |name: &str, text: &str| {
+            let path = folder.join(name);
+            match dir.create(name).and_then(|mut file| file.write_all(text.as_bytes())) {
+                Ok(()) => Ok(path.into_string()),
+                Err(source) => Err(Unready::Start(StartError::Io { path, source })),
+            }
+        };
+        let script = |mut argv: Vec<String>, text: &str| -> Result<TaskCommand, Unready> {
+            argv.push(write("script", text)?);
+            Ok(TaskCommand { argv, ..TaskCommand::default() })
+        };
+        match task {
+            Task::Command { argv } => Ok(TaskCommand { argv, ..TaskCommand::default() }),
+            Task::Script { shell, script: text } => script(shell, &text),
+            Task::Probe { script: text } => script(shell(), &text),
+            Task::Worktree(worktree) => {
+                let (text, env) = worktree_script(&worktree);
+                Ok(TaskCommand { env, ..script(shell(), &text)? })
+            }
+            Task::Program { mut argv, via, prompt } => {
+                let text = prompt_text(&prompt, None);
+                let (mut stdin, mut env) = (None, Vec::new());
+                match via {
+                    Via::Stdin => stdin = Some(text),
+                    Via::Arg => argv.push(text),
+                    Via::File => argv.push(write("prompt", &text)?),
+                    Via::Env => env.push(("BACKSTAY_PROMPT".to_owned(), text)),
+                }
+                Ok(TaskCommand { argv, stdin, env })
+            }
+            Task::Agent(agent) => {
+                // The attempt is refused before where its preset cannot be read.
+                let Some(preset) = preset else { return Ok(TaskCommand::default()) };
+                let (line, stdin) = crate::agents::command(preset, &agent, dir, folder)?;
+                Ok(TaskCommand { argv: line.argv, stdin, env: line.env.into_iter().collect() })
+            }
+        }
     }
 
     /// Keeps the checkout that the work works in, if it does in one. That it cannot be kept stops no work, unless there is no
@@ -121,7 +176,7 @@ impl Watch {
         let kept = Checkout::around(cwd)
             .and_then(|checkout| checkout.map(|checkout| checkout.keep(&name, folder)).transpose());
         match kept {
-            Err(error) if has_no_room(&error) => Err(error),
+            Err(error) if is_out_of_space(&error) => Err(error),
             kept => Ok(outcome(kept, &self.effect)),
         }
     }

@@ -143,9 +143,10 @@ impl<'a> Drive<'a> {
     async fn work(&mut self, switch: &StopSwitch) -> Result<DriveEnd, DriveError> {
         loop {
             if self.is_store_gone {
-                let path = self.owner.store.folder.join("log.db").into();
-                return Err(RunError::Append(StoreError::Gone { path }.into()).into());
+                let location = self.owner.store.folder.join("log.db").into();
+                return Err(RunError::Append(StoreError::Gone { location }.into()).into());
             }
+            self.refuse_if_lost()?;
             self.read_what_is_there().await?;
             if let Some(error) = self.no_room.take() {
                 return Err(error);
@@ -178,6 +179,11 @@ impl<'a> Drive<'a> {
                 return Ok(DriveEnd::Stopped);
             }
         }
+    }
+
+    /// Fails once this process has lost its proof that it lives: it starts nothing from then on.
+    fn refuse_if_lost(&self) -> Result<(), DriveError> {
+        if self.owner.guard.is_lost() { Err(DriveError::OwnerLost { run: self.run }) } else { Ok(()) }
     }
 
     /// Decides about everything that was said, and begins nothing.
@@ -267,6 +273,8 @@ impl<'a> Drive<'a> {
             self.asleep = self.owner.store.clock.asleep();
         }
         for work in starts {
+            // The next owner finds that it was not begun.
+            self.refuse_if_lost()?;
             self.start(work);
         }
         Ok(!more_to_do && self.reports.is_empty() && !self.machine.has_unsettled_inputs())

@@ -101,9 +101,9 @@ impl Owner {
         let _pass = self.admit(run).ok_or(DriveError::DrivenHere { run })?;
         let machine = self.understand(run).await?;
         // One that has ended has no inputs without a verdict.
-        let Some(epoch) = self.become_owner(run, ClaimMode::Fair).await? else { return Ok(()) };
+        let Some(epoch) = self.become_owner(run, ClaimMode::IfFree).await? else { return Ok(()) };
         let handover = machine.handover();
-        let mut drive = Drive::new(self, run, epoch, ClaimMode::Fair, machine);
+        let mut drive = Drive::new(self, run, epoch, ClaimMode::IfFree, machine);
         let settled = match drive.feed_sinks_between(handover, drive.machine.head()).await {
             Ok(()) => drive.settle_inputs().await,
             Err(error) => Err(error),
@@ -130,9 +130,7 @@ impl Owner {
     async fn become_owner(&self, run: RunId, mode: ClaimMode) -> Result<Option<Epoch>, DriveError> {
         match self.claim(&Topic::run(run), mode).await {
             Ok(claimed) => Ok(Some(claimed.epoch)),
-            Err(ClaimError::Owned { owner, .. }) => {
-                Err(DriveError::OwnedElsewhere { run, owner: Box::new(owner) })
-            }
+            Err(ClaimError::Owned { owner, .. }) => Err(DriveError::OwnedElsewhere { run, owner }),
             Err(ClaimError::Closed { .. }) => Ok(None),
             Err(ClaimError::Deleted { .. }) => Err(DriveError::Run(RunError::Unknown(run))),
             Err(error) => Err(DriveError::Claim(error)),
@@ -140,16 +138,16 @@ impl Owner {
     }
 
     async fn claim(&self, topic: &Topic, mode: ClaimMode) -> Result<Claimed, ClaimError> {
-        let claim = |mode, patient| self.store.log.claim(topic, self.guard.as_ref(), mode, patient);
-        match claim(mode, false).await {
+        let claim = |mode| self.store.log.claim(topic, self.guard.as_ref(), mode);
+        match claim(mode).await {
             // An earlier drive of this process could not give the run up.
             Err(ClaimError::Owned { owner, .. }) if owner.identity == *self.identity() => {
-                claim(ClaimMode::TakeOver, false).await
+                claim(ClaimMode::TakeOver).await
             }
             // Who was killed a moment ago holds its lock until the system has taken it down, and a process that it was
             // just starting holds it too, until it is the program that it is to be.
             Err(owned @ ClaimError::Owned { .. }) if self.is_held_by_the_dead(&owned).await => {
-                match tokio::time::timeout(LOCK_PATIENCE, claim(mode, true)).await {
+                match tokio::time::timeout(LOCK_PATIENCE, claim(ClaimMode::WaitUntilFree)).await {
                     Ok(claimed) => claimed,
                     Err(_elapsed) => Err(owned),
                 }

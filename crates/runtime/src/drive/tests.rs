@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use backstay_agent::Presets;
 use backstay_exec::Keepers;
-use backstay_log::{ClaimMode, StoreError};
+use backstay_log::{ClaimError, ClaimMode, OwnerGuard, OwnerIdentity, StoreError};
 use backstay_model::event::{Actor, LostEvidence};
 use backstay_model::{Coded, RunId};
 use backstay_workflow::{CheckInput, check};
@@ -74,7 +76,7 @@ fn s5_damaged_files_are_a_loss_after_a_reboot_and_trouble_before_it() {
             }
             switch.stop();
         };
-        let (end, ()) = tokio::join!(first.drive(run, ClaimMode::Fair, &switch), stop);
+        let (end, ()) = tokio::join!(first.drive(run, ClaimMode::IfFree, &switch), stop);
         assert_eq!(end.unwrap(), DriveEnd::Stopped);
         tokio::task::spawn_blocking(move || fs::read_to_string(up)).await.unwrap().unwrap();
         let damaged = store.folder().join(format!("runs/{run}/one/1/keeper.json"));
@@ -82,7 +84,7 @@ fn s5_damaged_files_are_a_loss_after_a_reboot_and_trouble_before_it() {
 
         let switch = StopSwitch::default();
         let same_boot = owner(&store, &keeper).await;
-        let error = same_boot.drive(run, ClaimMode::Fair, &switch).await.unwrap_err();
+        let error = same_boot.drive(run, ClaimMode::IfFree, &switch).await.unwrap_err();
         assert!(
             matches!(&error, DriveError::Damaged { message, .. } if message.contains("damaged")),
             "{error:?}"
@@ -90,7 +92,7 @@ fn s5_damaged_files_are_a_loss_after_a_reboot_and_trouble_before_it() {
 
         let mut rebooted = owner(&store, &keeper).await;
         rebooted.boot = "another".to_owned();
-        let end = rebooted.drive(run, ClaimMode::Fair, &switch).await.unwrap();
+        let end = rebooted.drive(run, ClaimMode::IfFree, &switch).await.unwrap();
         assert_eq!(end, DriveEnd::WaitingForPerson, "a script may have happened");
         let view = store.view(run).await.unwrap();
         assert_eq!(view.record.steps[0].attempts[0].lost, Some(LostEvidence::Rebooted));
@@ -99,7 +101,7 @@ fn s5_damaged_files_are_a_loss_after_a_reboot_and_trouble_before_it() {
 
 #[test]
 fn every_error_of_an_owner_says_that_the_store_is_gone_where_it_is() {
-    let gone = || StoreError::Gone { path: "log.db".into() };
+    let gone = || StoreError::Gone { location: "log.db".into() };
     let stopped = || StoreError::Stopped;
     let errors = |store: &dyn Fn() -> StoreError| {
         [
@@ -136,6 +138,58 @@ fn every_error_of_an_owner_says_that_the_store_is_gone_where_it_is() {
     }
 }
 
+/// A proof that is lost from the nth time on that somebody asks.
+#[derive(Debug)]
+struct Losing {
+    guard: Arc<dyn OwnerGuard>,
+    held: AtomicUsize,
+}
+
+impl OwnerGuard for Losing {
+    fn identity(&self) -> &OwnerIdentity {
+        self.guard.identity()
+    }
+
+    fn is_lost(&self) -> bool {
+        self.held.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err()
+    }
+}
+
+#[test]
+fn an_owner_that_lost_its_proof_starts_nothing_whenever_it_finds_out() {
+    let keep = tempfile::tempdir().unwrap();
+    let folder = Utf8PathBuf::from_path_buf(keep.path().to_owned()).unwrap();
+    let (started, keeper) = (folder.join("started"), folder.join("keeper"));
+    fs::write(&keeper, format!("#!/bin/sh\necho started > {started}\nexit 1\n")).unwrap();
+    fs::set_permissions(&keeper, fs::Permissions::from_mode(0o755)).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        let store = Store::open(&folder.join("store"), &Registry::in_folder(&folder.join("registry")))
+            .create()
+            .await
+            .unwrap();
+        let switch = StopSwitch::default();
+        // The claim asks first, then the loop at its turns and before it starts work, then the thread that prepares the work.
+        let mut held = 0;
+        loop {
+            let run = request(&store, &folder).await;
+            let mut losing = owner(&store, &keeper).await;
+            losing.guard = Arc::new(Losing { guard: losing.guard.clone(), held: AtomicUsize::new(held) });
+            let end = losing.drive(run, ClaimMode::IfFree, &switch).await;
+            if started.exists() {
+                break;
+            }
+            let is_refused = matches!(
+                &end,
+                Err(DriveError::OwnerLost { .. } | DriveError::Claim(ClaimError::NotRegistered(_)))
+            );
+            assert!(is_refused, "held {held} times: {end:?}");
+            held += 1;
+        }
+        assert!(held >= 4, "it was asked {held} times before it started work");
+    });
+}
+
 #[test]
 fn a_run_in_a_folder_that_is_no_absolute_path_is_not_worked_on() {
     let keep = tempfile::tempdir().unwrap();
@@ -146,7 +200,7 @@ fn a_run_in_a_folder_that_is_no_absolute_path_is_not_worked_on() {
         let store = Store::open(&folder.join("store"), &registry).create().await.unwrap();
         let run = request(&store, Utf8Path::new("here")).await;
         let owner = owner(&store, &folder.join("keeper")).await;
-        let error = owner.drive(run, ClaimMode::Fair, &StopSwitch::default()).await.unwrap_err();
+        let error = owner.drive(run, ClaimMode::IfFree, &StopSwitch::default()).await.unwrap_err();
         assert_eq!(error.code().to_string(), "BKS-R092", "{error}");
         assert!(error.to_string().contains("\"here\", which is not an absolute path"), "{error}");
     });

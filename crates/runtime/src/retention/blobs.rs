@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 
 use backstay_log::ticket::block_on;
-use backstay_log::{BlobError, BlobStore, BlobSum, Collected, Direction, Log};
+use backstay_log::{BlobError, BlobStore, BlobTotals, CollectedBlobs, Direction, Log};
 use backstay_model::limits::PAGE_EVENTS_MAX;
 use backstay_model::{Digest, Position, RunId, Seq, Topic};
 
@@ -22,7 +22,7 @@ impl Store {
     ///
     /// # Errors
     /// [`RunError`] if its events or their sizes cannot be read.
-    pub async fn blobs_of(&self, run: RunId) -> Result<BlobSum, RunError> {
+    pub async fn blobs_of(&self, run: RunId) -> Result<BlobTotals, RunError> {
         let (log, blobs) = (self.log.clone(), self.blobs.clone());
         tokio::task::spawn_blocking(move || {
             let mut named = HashSet::new();
@@ -36,10 +36,10 @@ impl Store {
                     _ => break,
                 }
             }
-            let mut sum = BlobSum::default();
+            let mut sum = BlobTotals::default();
             for size_bytes in named.into_iter().map(|digest| blobs.size_bytes(digest)) {
                 if let Some(size_bytes) = size_bytes? {
-                    sum = BlobSum { blobs: sum.blobs + 1, size_bytes: sum.size_bytes + size_bytes };
+                    sum = BlobTotals { blobs: sum.blobs + 1, size_bytes: sum.size_bytes + size_bytes };
                 }
             }
             Ok(sum)
@@ -48,7 +48,7 @@ impl Store {
     }
 
     /// Removes blobs that no event names, neither itself nor by another blob. With `only_look` nothing is removed.
-    pub(super) async fn collect_blobs(&self, only_look: bool) -> Result<Collected, RunError> {
+    pub(super) async fn collect_blobs(&self, only_look: bool) -> Result<CollectedBlobs, RunError> {
         let micros = u64::try_from(self.clock.wall().as_micros()).unwrap_or(0);
         let cutoff = SystemTime::UNIX_EPOCH + Duration::from_micros(micros).saturating_sub(YOUNG);
         let (log, blobs) = (self.log.clone(), self.blobs.clone());

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use backstay_files::{Dir, if_there};
-use backstay_log::{Collected, Direction, TopicFilter};
+use backstay_log::{CollectedBlobs, Direction, TopicFilter};
 use backstay_model::event::Actor;
 use backstay_model::{RunId, Seq, Timestamp, Topic};
 use camino::Utf8PathBuf;
@@ -47,7 +47,7 @@ pub struct PruneReport {
     /// What was left of runs that were freed before and not whole.
     pub leftover: Freed,
     /// Blobs that nothing names any more.
-    pub blobs: Collected,
+    pub blobs: CollectedBlobs,
 }
 
 impl PruneReport {

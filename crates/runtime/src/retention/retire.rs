@@ -4,7 +4,7 @@ use std::io;
 
 use backstay_engine::record::RunRecord;
 use backstay_log::crash::crash_point;
-use backstay_log::{Afterwards, AppendError, Authority, Batch, Part, Precondition};
+use backstay_log::{AppendError, Authority, Batch, Precondition, TopicAppend, TopicTransition};
 use backstay_model::event::{Actor, Event, FactEvent, Trimmed};
 use backstay_model::{Code, Coded, Digest, Recorded, RunId, Scope, Seq, Topic};
 use camino::Utf8PathBuf;
@@ -110,9 +110,9 @@ impl Store {
         }
         self.note_leavings(&record).await?;
         crash_point("retention.noted");
-        let mut part = Part::new(Topic::run(run), Authority::Retention, Vec::new());
+        let mut part = TopicAppend::new(Topic::run(run), Authority::Retention, Vec::new());
         part.preconditions = vec![Precondition::Exactly(record.head)];
-        part.afterwards = Afterwards::Deleted;
+        part.transition = TopicTransition::Deleted;
         self.free(run, part).await?;
         crash_point("retention.freed");
         let events = if record.trimmed_at.is_some() { 1 } else { record.head.0 };
@@ -127,8 +127,11 @@ impl Store {
         let digest = Digest::of(text.as_bytes());
         self.keep_texts(vec![text.into()]).await?;
         let trimmed = Event::from(Trimmed { record: digest, events: record.head.0, by: by.clone() });
-        let mut part =
-            Part::new(Topic::run(run), Authority::Retention, vec![new_event(run, Scope::root(), &trimmed)?]);
+        let mut part = TopicAppend::new(
+            Topic::run(run),
+            Authority::Retention,
+            vec![new_event(run, Scope::root(), &trimmed)?],
+        );
         // Whoever opened it again meanwhile was first.
         part.preconditions = vec![Precondition::Exactly(record.head)];
         part.trim = Some(record.head);
@@ -136,7 +139,7 @@ impl Store {
         Ok(record.head.0)
     }
 
-    async fn free(&self, run: RunId, part: Part) -> Result<(), FreeError> {
+    async fn free(&self, run: RunId, part: TopicAppend) -> Result<(), FreeError> {
         match self.log.submit(Batch::of(part)).await {
             Ok(_) => Ok(()),
             Err(AppendError::NotClosed { .. } | AppendError::Conflict { .. }) => Err(FreeError::Open(run)),

@@ -3,8 +3,8 @@
 use std::io;
 use std::os::unix::fs::MetadataExt;
 
-use backstay_log::care::{Peeked, peek};
-use backstay_log::{LookError, OpenError};
+use backstay_log::maintenance::{StoreIdentity, identify};
+use backstay_log::{InspectError, OpenError};
 use backstay_model::{LogId, Position};
 use camino::Utf8Path;
 
@@ -13,18 +13,18 @@ use crate::care::LogIdentity;
 use crate::registry::{OldPlace, Place, RegisteredStore, Registry, RegistryError, Standing, standing};
 
 /// Whether the store in `folder` is the one that `entry` tells of, and has not gone back since.
-pub(super) fn is_still(folder: &Utf8Path, entry: &RegisteredStore) -> Result<bool, LookError> {
-    Ok(match peek(folder.as_std_path())? {
-        Peeked::Log { log, newest } => log == entry.log && newest >= entry.head,
-        Peeked::Blank => false,
+pub(super) fn is_still(folder: &Utf8Path, entry: &RegisteredStore) -> Result<bool, InspectError> {
+    Ok(match identify(folder.as_std_path())? {
+        StoreIdentity::Log { log, newest } => log == entry.log && newest >= entry.head,
+        StoreIdentity::Blank => false,
     })
 }
 
 /// What the copy of a database is; an error names the original in `folder`.
-pub(super) fn peek_copy(copy: &Utf8Path, folder: &Utf8Path) -> Result<Peeked, LookError> {
-    peek(copy.as_std_path()).map_err(|error| match error {
-        LookError::Open(OpenError::NotAStore { what, .. }) => {
-            LookError::Open(OpenError::NotAStore { path: folder.join(DATABASE).into(), what })
+pub(super) fn peek_copy(copy: &Utf8Path, folder: &Utf8Path) -> Result<StoreIdentity, InspectError> {
+    identify(copy.as_std_path()).map_err(|error| match error {
+        InspectError::Open(OpenError::NotAStore { what, .. }) => {
+            InspectError::Open(OpenError::NotAStore { location: folder.join(DATABASE).into(), what })
         }
         error => error,
     })
@@ -94,10 +94,10 @@ fn old_place(entry: &RegisteredStore, folder: &Utf8Path) -> OldPlace {
     if private::check_store(&entry.path, false).is_err() {
         return OldPlace::Unreadable;
     }
-    match peek(entry.path.as_std_path()) {
-        Ok(Peeked::Log { log, .. }) if log == entry.log => OldPlace::SameLog,
-        Ok(Peeked::Log { .. }) => OldPlace::OtherLog,
-        Ok(Peeked::Blank) => OldPlace::Empty,
+    match identify(entry.path.as_std_path()) {
+        Ok(StoreIdentity::Log { log, .. }) if log == entry.log => OldPlace::SameLog,
+        Ok(StoreIdentity::Log { .. }) => OldPlace::OtherLog,
+        Ok(StoreIdentity::Blank) => OldPlace::Empty,
         Err(_) => OldPlace::Unreadable,
     }
 }

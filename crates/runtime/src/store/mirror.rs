@@ -7,7 +7,7 @@ use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 
-use backstay_log::LookError;
+use backstay_log::InspectError;
 use backstay_model::{Code, Coded};
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::OFlags;
@@ -79,7 +79,7 @@ impl Coded for MirrorError {
 pub struct ReadSource {
     folder: Utf8PathBuf,
     mirror: Option<Mirror>,
-    damage: Option<LookError>,
+    damage: Option<InspectError>,
 }
 
 impl ReadSource {
@@ -104,12 +104,12 @@ impl ReadSource {
 
     /// The same, of which a first look said that it is damaged. SQLite says so too where the disk cannot be read, and a second
     /// look may see nothing of it.
-    pub(super) fn with_damage(self, damage: LookError) -> ReadSource {
+    pub(super) fn with_damage(self, damage: InspectError) -> ReadSource {
         ReadSource { damage: Some(damage), ..self }
     }
 
     /// What a first look said is wrong with the store.
-    pub(crate) const fn damage(&self) -> Option<&LookError> {
+    pub(crate) const fn damage(&self) -> Option<&InspectError> {
         self.damage.as_ref()
     }
 

@@ -4,9 +4,9 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use backstay_log::care::{Peeked, peek, refuse_damage};
 use backstay_log::crash::crash_point;
-use backstay_log::{BlobStore, LookError, OpenError, OpenOptions, SqliteLog};
+use backstay_log::maintenance::{StoreIdentity, identify, refuse_damage};
+use backstay_log::{BlobStore, InspectError, OpenError, OpenOptions, SqliteLog};
 use backstay_model::{LogId, Position};
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -140,11 +140,13 @@ impl OpenStore {
             Err(error) => return Err(error),
         };
         let reason = match peeked {
-            Peeked::Log { log, newest } => match standing_of(&self.folder, &self.registry, log, newest)? {
-                standing if standing.is_own() => return in_place(self.folder),
-                standing => ReadOnlyReason::NotAdopted(standing),
-            },
-            Peeked::Blank => unknown,
+            StoreIdentity::Log { log, newest } => {
+                match standing_of(&self.folder, &self.registry, log, newest)? {
+                    standing if standing.is_own() => return in_place(self.folder),
+                    standing => ReadOnlyReason::NotAdopted(standing),
+                }
+            }
+            StoreIdentity::Blank => unknown,
         };
         let source = match mirror {
             Some(mirror) => ReadSource::mirrored(self.folder, mirror),
@@ -160,8 +162,8 @@ impl OpenStore {
     /// [`StoreOpenError`] if it cannot be looked at or registered.
     pub fn register_made(mut self) -> Result<(), StoreOpenError> {
         self.folder = real(&self.folder)?;
-        let Peeked::Log { log, newest } = peek(self.folder.as_std_path())? else {
-            return Err(OpenError::Missing { path: self.folder.into() }.into());
+        let StoreIdentity::Log { log, newest } = identify(self.folder.as_std_path())? else {
+            return Err(OpenError::Missing { location: self.folder.into() }.into());
         };
         match self.put(log, newest) {
             // It is used unregistered.
@@ -206,7 +208,7 @@ impl OpenStore {
 
     /// Refuses a damaged store before SQLite sees it, or a copy of it without what tells of the damage.
     fn refuse_damage(&self) -> Result<(), StoreOpenError> {
-        Ok(refuse_damage(self.folder.as_std_path()).map_err(LookError::from)?)
+        Ok(refuse_damage(self.folder.as_std_path()).map_err(InspectError::from)?)
     }
 
     /// What is known of the store at this path, if it is still that one and has not gone back.
@@ -265,7 +267,7 @@ impl OpenStore {
 
     /// Whether the database in the folder has been made.
     fn has_log(&self) -> Result<bool, StoreOpenError> {
-        Ok(matches!(peek(self.folder.as_std_path())?, Peeked::Log { .. }))
+        Ok(matches!(identify(self.folder.as_std_path())?, StoreIdentity::Log { .. }))
     }
 
     /// Opens a store of which the registry knows nothing at this path.
@@ -287,9 +289,9 @@ impl OpenStore {
         }
         let (peeked, mirror) = looked?;
         let (log, newest) = match peeked {
-            Peeked::Log { log, newest } => (log, newest),
+            StoreIdentity::Log { log, newest } => (log, newest),
             // Whoever made it was killed at once.
-            Peeked::Blank => {
+            StoreIdentity::Blank => {
                 drop(lock);
                 self.create = true;
                 return self.make();
@@ -338,12 +340,12 @@ impl OpenStore {
 
     /// What a store is that the registry does not know at this path, and the copy in which that was seen. One that is too large
     /// to be copied is looked at where it is, if it is adopted anyway or can be one that was moved.
-    fn look(&self) -> Result<(Peeked, Option<Mirror>), StoreOpenError> {
+    fn look(&self) -> Result<(StoreIdentity, Option<Mirror>), StoreOpenError> {
         self.refuse_damage()?;
         match Mirror::make(&self.folder) {
             Ok(mirror) => Ok((peek_copy(mirror.path(), &self.folder)?, Some(mirror))),
             Err(MirrorError::TooLarge { .. }) if self.adopt || misses_one(&self.registry)? => {
-                Ok((peek(self.folder.as_std_path())?, None))
+                Ok((identify(self.folder.as_std_path())?, None))
             }
             Err(error) => Err(error.into()),
         }
@@ -358,10 +360,10 @@ impl OpenStore {
     fn open_log(&self, entry: Option<RegisteredStore>) -> Result<Store, StoreOpenError> {
         let log = self.log()?;
         let noted = match entry {
-            Some(entry) if entry.log == backstay_log::Log::id(&log) => Some(entry.head),
+            Some(entry) if entry.log == backstay_log::LogReader::id(&log) => Some(entry.head),
             Some(_) => {
                 let what = "it was replaced while it was opened".to_owned();
-                return Err(OpenError::NotAStore { path: self.folder.clone().into(), what }.into());
+                return Err(OpenError::NotAStore { location: self.folder.clone().into(), what }.into());
             }
             None => None,
         };
@@ -371,7 +373,7 @@ impl OpenStore {
     /// Registers an open store, at this path.
     fn register(&self, log: SqliteLog) -> Result<Store, StoreOpenError> {
         let head = log.durable_position().map_err(OpenError::from)?;
-        self.put(backstay_log::Log::id(&log), head)?;
+        self.put(backstay_log::LogReader::id(&log), head)?;
         self.store(log, Some(head))
     }
 
@@ -404,8 +406,8 @@ impl OpenStore {
 
     /// Opens the copy of a database for reading.
     fn mirrored(self, mirror: Mirror, reason: ReadOnlyReason) -> Result<Opened, StoreOpenError> {
-        if peek_copy(mirror.path(), &self.folder)? == Peeked::Blank {
-            return Err(OpenError::Missing { path: self.folder.into() }.into());
+        if peek_copy(mirror.path(), &self.folder)? == StoreIdentity::Blank {
+            return Err(OpenError::Missing { location: self.folder.into() }.into());
         }
         let copy_of = Some(self.folder.clone().into());
         let options = OpenOptions { create: false, copy_of, ..OpenOptions::default() };

@@ -1,6 +1,6 @@
 //! Why a store cannot be opened.
 
-use backstay_log::{LookError, OpenError};
+use backstay_log::{InspectError, OpenError};
 use backstay_model::{Code, Coded};
 use camino::Utf8PathBuf;
 
@@ -45,7 +45,7 @@ pub enum StoreOpenError {
     Mirror(#[from] MirrorError),
     /// It cannot be looked at.
     #[error(transparent)]
-    Look(#[from] LookError),
+    Look(#[from] InspectError),
     /// The log says why.
     #[error(transparent)]
     Log(#[from] OpenError),

@@ -13,7 +13,7 @@ use super::private::PrivateError;
 pub(super) fn real(folder: &Utf8Path) -> Result<Utf8PathBuf, StoreOpenError> {
     let failed = |source: io::Error| match source.kind() {
         io::ErrorKind::NotADirectory => {
-            OpenError::NotAStore { path: folder.into(), what: "it is not a folder".to_owned() }.into()
+            OpenError::NotAStore { location: folder.into(), what: "it is not a folder".to_owned() }.into()
         }
         _ => StoreOpenError::from(PrivateError::Io { path: folder.to_owned(), source }),
     };

@@ -18,7 +18,7 @@ const FILES: [&str; 12] = [
     "store.lock",
     "turn.lock",
     "writer.lock",
-    "bell",
+    "wakeup",
     "ballast",
     "config.toml",
     "up.lock",
@@ -36,7 +36,7 @@ const BEGINNING: [&str; 12] = [
     "store.lock",
     "writer.lock",
     "turn.lock",
-    "bell",
+    "wakeup",
     "owners",
     "blobs",
     ".gitignore",
@@ -410,7 +410,7 @@ mod tests {
         let (_keep, folder) = folder();
         fs::write(folder.join("log.db"), "").unwrap();
         check_store(&folder, false).unwrap();
-        fs::hard_link(folder.join("log.db"), folder.join("bell")).unwrap();
+        fs::hard_link(folder.join("log.db"), folder.join("wakeup")).unwrap();
         assert!(matches!(check_store(&folder, false), Err(PrivateError::Kind { .. })));
     }
 

@@ -55,7 +55,7 @@ impl Registration {
 
     fn write(&self) -> Result<Position, Box<dyn std::error::Error>> {
         let head = self.log.durable_position()?;
-        let log = backstay_log::Log::id(&self.log);
+        let log = backstay_log::LogReader::id(&self.log);
         // One that was moved meanwhile is known at its new place.
         let Some(known) = self.registry.of_place(log, &self.path)? else { return Ok(head) };
         // Another process may know more.

@@ -15,6 +15,7 @@ mod refs;
 mod staging;
 mod state;
 mod summary;
+mod worktree_script;
 mod worktrees;
 
 pub use checkout::{ChangedFile, Checkout};
@@ -28,4 +29,5 @@ pub(crate) use lease::{Lease, Leased, Tenant};
 pub use refs::RunRefs;
 pub use state::{CheckoutFault, CheckoutState};
 pub use summary::{CheckoutHead, CheckoutSummary, MissingFilter};
+pub(crate) use worktree_script::worktree_script;
 pub use worktrees::{Removal, RunWorktree, Unmerged, Worth};

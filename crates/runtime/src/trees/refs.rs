@@ -12,7 +12,7 @@ use super::error::TreeError;
 /// Above all references of all stores.
 const ALL: &str = "refs/backstay";
 /// Below the references of a run, those of the worktrees that were made for it: each has the name of its folder.
-/// `engine::run::worktree.sh` makes them.
+/// `worktree.sh` makes them.
 const WORKTREE: &str = "worktree/run_";
 
 /// A run of one store, by which its references are known.

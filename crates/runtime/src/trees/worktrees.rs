@@ -10,7 +10,7 @@ use super::error::TreeError;
 use super::ignored::has_lone_ignored;
 use super::refs::RunRefs;
 
-/// Behind the name of the checkout, the folder with its worktrees. `engine::run::worktree.sh` makes it.
+/// Behind the name of the checkout, the folder with its worktrees. `worktree.sh` makes it.
 const WORKTREES: &str = ".worktrees";
 /// The branches that are named after runs.
 const OWN_BRANCHES: &str = "refs/heads/backstay/";

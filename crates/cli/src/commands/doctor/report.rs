@@ -78,7 +78,7 @@ fn verdict(report: &Report) -> Line {
 #[cfg(test)]
 mod tests {
     use backstay_engine::record::{LimitWait, RunStatus, RunSummary};
-    use backstay_log::{OwnerIdentity, OwnerView};
+    use backstay_log::{HostId, OwnerIdentity, OwnerState, OwnerView};
     use backstay_model::{Epoch, Seq};
     use backstay_runtime::{Room, RunRow};
 
@@ -132,9 +132,10 @@ mod tests {
         let identity = OwnerIdentity {
             owner: "own_01M7YH0VR5X692H0T19ASX0GMM".parse().unwrap(),
             host: "kite".to_owned(),
+            host_id: HostId::new("4f".to_owned()),
             pid: 4_121,
         };
-        let owned = OwnerView { identity, epoch: Epoch(1), alive: true };
+        let owned = OwnerView { identity, epoch: Epoch(1), state: OwnerState::Held };
         let mut parked = run('3', "nightly", RunStatus::Running);
         let until = "2026-11-21T14:05:00Z".parse().unwrap();
         parked.summary.limit = Some(LimitWait { agent: "codex".to_owned(), until, is_end_known: true });

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use backstay_engine::record::RunStatus;
-use backstay_log::care::glance;
+use backstay_log::maintenance::quick_check;
 use backstay_log::{Direction, ReadError, SqliteLog, TopicFilter};
 use backstay_model::limits::PAGE_EVENTS_MAX;
-use backstay_model::{Coded, OwnerId, Position, Seq, Timestamp, Topic};
+use backstay_model::{Coded, OwnerId, Seq, Timestamp, Topic};
 use backstay_runtime::{Room, RunRow, Store, StoreOpenError, check_private, room};
 use camino::Utf8Path;
 
@@ -106,21 +106,16 @@ fn broken(found: String) -> Finding {
 fn measure(folder: &Utf8Path, database: &Utf8Path) -> (std::io::Result<Room>, Option<String>) {
     let measured = room(folder);
     let is_small = measured.as_ref().is_ok_and(|room| room.database_bytes <= GLANCE_BYTES_MAX);
-    let wrong = if is_small { glance(database.as_std_path()) } else { Ok(None) };
+    let wrong = if is_small { quick_check(database.as_std_path()) } else { Ok(None) };
     (measured, wrong.unwrap_or_else(|error| Some(describe_any(&error))))
 }
 
-/// Reads the newest events of the log, and those of the newest runs: to open a database is to read little of it. All of it is
-/// the matter of `store check`.
+/// Reads the first and the last events of the newest runs: opening a database reads little of it. `store check` reads all.
 async fn read_some(store: &Store, rows: &[RunRow]) -> Result<(), ReadError> {
     let log = store.log();
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let last = log.changed(Position(0)).await;
-    log.read_all(Position(last.0.saturating_sub(PAGE_EVENTS_MAX as u64)), PAGE_EVENTS_MAX).await?;
-    for row in rows.iter().take(RUNS_MAX) {
-        log.read(&Topic::run(row.run), Seq(0), Direction::Forward, PAGE_EVENTS_MAX).await?;
+    for topic in rows.iter().take(RUNS_MAX).map(|row| Topic::run(row.run)) {
+        log.read(&topic, Seq(0), Direction::Forward, PAGE_EVENTS_MAX).await?;
+        log.read(&topic, Seq(u64::MAX), Direction::Backward, PAGE_EVENTS_MAX).await?;
     }
     Ok(())
 }
@@ -187,7 +182,7 @@ pub(super) fn owners(rows: &[RunRow], times: &Times) -> Vec<Finding> {
     }
     let mut owners: BTreeMap<OwnerId, Owned<'_>> = BTreeMap::new();
     for row in rows {
-        if let Some(owner) = row.owner.as_ref().filter(|owner| owner.alive) {
+        if let Some(owner) = row.owner.as_ref().filter(|owner| owner.is_held()) {
             let identity = &owner.identity;
             let owned = owners.entry(identity.owner).or_insert_with(|| Owned {
                 pid: identity.pid,
@@ -229,7 +224,7 @@ pub(super) fn still(rows: &[RunRow], times: &Times) -> Vec<Finding> {
 
 fn stands_still(row: &RunRow, times: &Times) -> Option<Finding> {
     let (summary, id) = (&row.summary, short(row.run));
-    let is_owned = row.owner.as_ref().is_some_and(|owner| owner.alive);
+    let is_owned = row.owner.as_ref().is_some_and(|owner| owner.is_held());
     let why = summary.why.as_deref().map_or_else(String::new, |why| format!(", {why}"));
     let resume = format!("backstay resume {id}");
     let (found, next) = match summary.status {

@@ -1,6 +1,6 @@
 //! `backstay store check`.
 
-use backstay_log::care::Finding;
+use backstay_log::maintenance::Finding;
 use backstay_model::{RunId, Topic};
 use backstay_runtime::care::{self, StoreCheck};
 

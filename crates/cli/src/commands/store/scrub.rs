@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use backstay_log::care::Secret;
+use backstay_log::maintenance::Secret;
 use backstay_runtime::care::{self, StoreScrubError};
 
 use crate::args::ScrubArgs;

@@ -15,7 +15,7 @@ use crate::Rejection;
 use crate::effect::Desired;
 use crate::record::LimitWait;
 use crate::record::RunStatus;
-use crate::run::AgentTask;
+use crate::run::{AgentTask, Opening, Predecessor, Prompt, Task};
 use crate::{AgentEnded, EndedBy, ProcessEnded, Report, Trouble, TurnEnd};
 
 const MINUTE_MS: u64 = 60_000;
@@ -69,7 +69,13 @@ impl Bench {
 
     /// What the last start of an agent was told.
     pub(super) fn told(&self) -> &AgentTask {
-        self.starts.last().and_then(|work| work.agent.as_ref()).expect("an agent was started")
+        self.starts.last().and_then(|spec| spec.agent()).expect("an agent was started")
+    }
+
+    /// What it had to know before its task.
+    pub(super) fn opening(&self) -> &Opening {
+        assert_eq!(self.told().prompt.task, "Do it.");
+        &self.told().prompt.opening
     }
 
     fn continued(&self) -> Vec<StepContinues> {
@@ -132,11 +138,11 @@ fn an_agent_by_preset_is_told_and_its_answer_is_its_output() {
         format!("{effect}:1:session").as_bytes(),
     ));
     let work = bench.starts[0].clone();
-    assert_eq!((work.argv.len(), work.preview()), (0, "codex: Do t.".to_owned()));
+    assert_eq!(work.preview(), "codex: Do t.");
     assert_eq!((work.timeout_ms, work.idle_notice_ms), (Some(2 * HOUR_MS), 10 * MINUTE_MS));
     let expected = AgentTask {
         preset: "codex".to_owned(),
-        prompt: "Do t.".to_owned(),
+        prompt: Prompt { task: "Do t.".to_owned(), opening: Opening::First },
         via: None,
         access: backstay_model::event::Access::Read,
         model: Some("m".to_owned()),
@@ -144,7 +150,7 @@ fn an_agent_by_preset_is_told_and_its_answer_is_its_output() {
         session: SessionWish::Fresh { id: fresh },
         schema: None,
     };
-    assert_eq!(work.agent, Some(expected));
+    assert_eq!(work.agent(), Some(&expected));
     assert_eq!(
         bench.ends_well("a", "\nAll is green.\nTwo files changed.\n"),
         ["a ended 1 succeeded", "a succeeded: All is green.", "b started", "b starting 1"]
@@ -238,9 +244,7 @@ fn an_interrupted_or_lost_attempt_goes_on_in_its_own_session() {
     bench.crash();
     bench.say(resume());
     assert_eq!(bench.settle()[2..], ["a starting 2 codex in s1"]);
-    assert!(
-        bench.told().prompt.starts_with("You were interrupted.") && bench.told().prompt.ends_with("Do it.")
-    );
+    assert!(matches!(bench.opening(), Opening::Interrupted { by_person: false }));
     bench.lose("a", LostEvidence::KeeperDead);
     assert_eq!(bench.settle(), [""; 0]);
     assert_eq!(bench.told().session, {
@@ -278,7 +282,7 @@ fn after_crash_rerun_begins_anew() {
     bench.begins_session("a", "s1");
     let facts = bench.lose("a", LostEvidence::KeeperDead);
     assert_eq!(facts.last().unwrap(), "a starting 2 codex fresh");
-    assert_eq!(bench.told().prompt, "Do it.");
+    assert_eq!(*bench.opening(), Opening::First);
 }
 
 #[test]
@@ -403,14 +407,17 @@ fn a_fallback_is_told_what_was_done_before_it() {
     let said = [(30, tool("ls")), (40, piece("Half of it\n")), (50, piece("is done."))];
     bench.says("a", &said);
     bench.meets_limit("a", Some(3 * HOUR_MS));
-    let told = "Another agent, codex, began this task and could not finish it. What it changed is in the working folder. It used 1 tool. Its last message:\n\n> Half of it\n> is done.\n\nLook at what is done already before you do anything again, and go on with the task from there.\n\nThe task:\n\nDo it.";
-    assert_eq!(bench.told().prompt, told);
+    let message = "Half of it
+is done."
+        .to_owned();
+    let handed_over = Opening::HandedOver(Predecessor { agent: "codex".to_owned(), message, tools: 1 });
+    assert_eq!(*bench.opening(), handed_over);
 
     // One that does nothing before it is replaced has nothing to hand over: the next one hears of the one before.
     bench.now = bench.machine.next_timer().unwrap_or(bench.now);
     bench.later(4 * HOUR_MS);
     assert_eq!(bench.meets_limit("a", Some(HOUR_MS))[1], "a continues after 2 by codex: limit");
-    assert_eq!(bench.told().prompt, told);
+    assert_eq!(*bench.opening(), handed_over);
 
     // In its own session it knows.
     bench.works_in_session("a", "s2");
@@ -418,7 +425,7 @@ fn a_fallback_is_told_what_was_done_before_it() {
     bench.fails("a", killed);
     bench.later(HOUR_MS);
     bench.settle();
-    assert!(bench.told().prompt.starts_with("You were interrupted. Go on"), "{}", bench.told().prompt);
+    assert_eq!(*bench.opening(), Opening::Interrupted { by_person: false });
 }
 
 #[test]
@@ -452,8 +459,12 @@ fn a_command_that_takes_over_is_told_what_was_done() {
     );
     bench.works_in_session("a", "s1");
     bench.meets_limit("a", Some(HOUR_MS));
-    let stdin = bench.starts.last().unwrap().stdin.clone().expect("it reads its prompt");
-    assert!(stdin.starts_with("Another agent, codex,") && stdin.ends_with("> at work\n\nLook at what is done already before you do anything again, and go on with the task from there.\n\nThe task:\n\nDo it."), "{stdin}");
+    let Task::Program { argv, prompt, .. } = &bench.starts.last().unwrap().task else {
+        panic!("it is a program")
+    };
+    let predecessor = Predecessor { agent: "codex".to_owned(), message: "at work".to_owned(), tools: 0 };
+    assert_eq!(argv.as_slice(), ["x"]);
+    assert_eq!(prompt.opening, Opening::HandedOver(predecessor));
 }
 
 #[test]
@@ -492,7 +503,7 @@ fn a_session_that_is_not_there_is_begun_anew_and_one_that_is_there_is_gone_on_wi
             "a starting 3 codex fresh"
         ]
     );
-    assert_eq!(bench.told().prompt, "Do it.");
+    assert_eq!(*bench.opening(), Opening::First);
     let SessionWish::Fresh { id } = bench.told().session.clone() else { panic!("it goes on") };
     let facts = bench.fails("a", Some(Trouble::SessionInUse));
     assert_eq!(
@@ -600,7 +611,7 @@ fn session_keep_goes_on_over_the_passes_of_a_loop_and_over_a_new_try() {
     bench.exit("test", 1);
     bench.settle();
     assert!(matches!(&bench.told().session, SessionWish::Continue { id, .. } if id == "s1"));
-    assert_eq!(bench.told().prompt, "Do it.", "this is no interruption");
+    assert_eq!(*bench.opening(), Opening::First, "this is no interruption");
     bench.begins_session("code", "s2");
     bench.ends_well("code", "done");
     bench.later(1_000);
@@ -647,12 +658,8 @@ fn an_answer_without_the_shape_is_mended_once_in_the_same_session() {
             "a starting 2 codex in s1".to_owned()
         ]
     );
-    let told = &bench.told().prompt;
-    assert!(told.starts_with(&format!("Your last answer cannot be used: {problem}")), "{told}");
-    assert!(
-        told.ends_with(r#"It has to match this JSON Schema: {"required": ["n"], "type": "object"}"#),
-        "{told}"
-    );
+    let rejected = Opening::Rejected { problem: problem.to_owned(), knows_task: true, predecessor: None };
+    assert_eq!(*bench.opening(), rejected);
     assert_eq!(bench.told().schema.as_deref(), Some(r#"{"required": ["n"], "type": "object"}"#));
     let mut mended = bench.clone();
     let facts = mended.ends_well("a", "```json\n{\"n\": 2}\n```\n");
@@ -789,13 +796,13 @@ fn who_worked_in_a_session_is_noted_and_its_agent_is_told() {
     bench.crash();
     bench.say(resume());
     assert_eq!(bench.settle().last().unwrap(), "a starting 2 codex in s-1");
-    assert!(bench.told().prompt.starts_with("You were interrupted, and a person worked in this session"));
+    assert_eq!(*bench.opening(), Opening::Interrupted { by_person: true });
     bench.say(suspend());
     bench.settle();
     bench.stopped("a");
     bench.say(resume());
     bench.settle();
-    assert!(bench.told().prompt.starts_with("You were interrupted. Go on"), "it is told once");
+    assert_eq!(*bench.opening(), Opening::Interrupted { by_person: false }, "it is told once");
     bench.ends_well("a", "done");
     let late = bench.machine.would_accept(&"a".parse().unwrap(), &intervened().into());
     assert!(matches!(late, Err(Rejection::Phase { .. })), "{late:?}");

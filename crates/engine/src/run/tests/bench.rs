@@ -18,7 +18,7 @@ use backstay_model::{
 use backstay_workflow::plan::Via;
 use backstay_workflow::{CheckInput, PresetTraits, check};
 
-use super::super::{EffectSpec, PlanIndex};
+use super::super::{EffectSpec, PlanIndex, Task};
 use crate::effect::Desired;
 use crate::record::{RunRecord, RunStatus};
 use crate::topic::{Emitted, Input, Outcome, TopicMachine};
@@ -527,6 +527,14 @@ pub(super) mod say {
 
     pub(in super::super) fn again_from(step: &str) -> Reopened {
         Reopened { from: Some(step.parse().unwrap()), ..again() }
+    }
+}
+
+/// The script of a start.
+pub(super) fn script(spec: &EffectSpec) -> Option<&str> {
+    match &spec.task {
+        Task::Script { script, .. } | Task::Probe { script } => Some(script),
+        _ => None,
     }
 }
 

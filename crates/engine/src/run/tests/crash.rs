@@ -3,7 +3,7 @@
 use backstay_model::event::LostEvidence::{KeeperDead, NotBegun, Rebooted};
 
 use super::Bench;
-use super::bench::ended;
+use super::bench::{ended, script};
 use super::say::{cancel, suspend};
 use crate::record::RunStatus;
 use crate::{EndedBy, Report};
@@ -96,7 +96,7 @@ fn s5_a_probe_decides_by_its_exit_code() {
     let mut bench = one("{probe: 'test -e x'}");
     assert_eq!(bench.lose("a", KeeperDead), ["a lost 1", "a in doubt 1", "a starting probe 1"]);
     assert_eq!(bench.desired(), ["a probe hold 1"]);
-    assert_eq!(bench.starts.last().unwrap().script.as_deref(), Some("test -e x"));
+    assert_eq!(bench.starts.last().and_then(script), Some("test -e x"));
     let (effect, attempt) = bench.in_flight("a");
     assert_eq!(effect.to_string(), "run_01JDX7Q2ZK8VQ5T3W9M4N6P7R8:a:probe");
     let running = Report::Running {

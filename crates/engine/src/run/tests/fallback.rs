@@ -9,6 +9,7 @@ use super::agents::{HOUR_MS, one, with_fallback};
 use super::bench::ended;
 use super::say::{again, resume, resume_now, suspend};
 use crate::record::RunStatus;
+use crate::run::Opening;
 use crate::{EndedBy, ProcessEnded, Trouble};
 
 #[test]
@@ -19,7 +20,7 @@ fn fallback_takes_the_next_agent_at_a_limit_and_waits_where_all_have_met_one() {
         bench.meets_limit("a", Some(3 * HOUR_MS))[1..],
         ["a continues after 1 by claude: limit", "a starting 2 claude fresh"]
     );
-    assert_eq!(bench.told().prompt, "Do it.", "another agent knows nothing of the first one's session");
+    assert_eq!(*bench.opening(), Opening::First, "another agent knows nothing of the first one's session");
     bench.works_in_session("a", "c1");
     let facts = bench.meets_limit("a", Some(HOUR_MS));
     assert_eq!(facts[1..], ["a continues after 2 by claude later: limit"], "the first that ends");

@@ -3,6 +3,7 @@
 use backstay_model::event::{Redefinition, StepRedefined};
 
 use super::Bench;
+use super::bench::script;
 use super::reopen::assert_attempts_are_dense;
 use super::say::{again, again_from};
 use crate::record::RunStatus;
@@ -160,7 +161,7 @@ fn s17_a_run_goes_on_by_a_new_plan_and_keeps_what_is_still_the_same_work() {
             "b starting 2"
         ]
     );
-    assert_eq!(bench.starts.last().unwrap().script.as_deref(), Some("false"), "the new plan's script");
+    assert_eq!(bench.starts.last().and_then(script), Some("false"), "the new plan's script");
     bench.exit("b", 0);
     assert_eq!(bench.exit("c", 0).last().unwrap(), "run completed {}");
     assert_attempts_are_dense(&bench);
@@ -187,7 +188,7 @@ fn an_owner_that_dies_before_the_verdict_on_a_new_plan_changes_nothing() {
         }
         bench.exit("b", 0);
         assert_eq!(bench.exit("c", 0).last().unwrap(), "run completed {}", "{dies_after}");
-        let scripts: Vec<_> = bench.starts.iter().filter_map(|work| work.script.as_deref()).collect();
+        let scripts: Vec<_> = bench.starts.iter().filter_map(script).collect();
         assert_eq!(scripts, ["true", "true", "false", "true"], "{dies_after}");
     }
 }

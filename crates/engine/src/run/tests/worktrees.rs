@@ -4,6 +4,7 @@ use backstay_model::event::LostEvidence::KeeperDead;
 
 use super::Bench;
 use super::say::me;
+use crate::run::Task;
 use backstay_model::Text;
 use backstay_model::event::SkipRequested;
 
@@ -23,14 +24,11 @@ fn a_step_works_in_the_worktree_that_was_made_for_it() {
     let mut bench = Bench::asked_with(BESIDE, r#"{"n": "x'y"}"#);
     assert_eq!(bench.settle().last().unwrap(), "a_worktree starting 1");
     let work = bench.starts.last().unwrap().clone();
-    let value =
-        |name: &str| work.env.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
-    assert_eq!(
-        (value("BACKSTAY_WORKTREE_BRANCH"), value("BACKSTAY_WORKTREE_STEP")),
-        (Some("b-x'y"), Some("a"))
-    );
-    assert_eq!(value("BACKSTAY_V1"), Some("x'y"), "what is in the script is a variable");
-    assert!(work.script.unwrap().ends_with("cd -- \"$here\"\necho \"${BACKSTAY_V1}\"\n"));
+    let Task::Worktree(worktree) = &work.task else { panic!("a worktree is made first") };
+    assert_eq!((worktree.branch.as_deref(), worktree.step.as_deref()), (Some("b-x'y"), Some("a")));
+    assert_eq!(worktree.setup.as_deref(), Some("echo \"${BACKSTAY_V1}\""));
+    let variable = ("BACKSTAY_V1".to_owned(), "x'y".to_owned());
+    assert!(work.env.contains(&variable), "what is in the script is a variable");
     let effect = work.effect;
     assert!(bench.machine.makes_worktree(&effect));
     assert_eq!(bench.machine.folder_of(&effect).as_deref(), Some("/work"));

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
+use backstay_log::prelude::*;
 use backstay_log::ticket::block_on;
 use backstay_log::{
-    Afterwards, AppendError, Authority, Batch, ClaimMode, Direction, Durability, KeptFold, Log,
-    OwnerIdentity, Part, SqliteLog, TopicFilter,
+    AppendError, Authority, Batch, ClaimMode, Direction, Durability, FoldSnapshot, HostId, OwnerIdentity,
+    SqliteLog, TopicAppend, TopicFilter, TopicTransition,
 };
 use backstay_model::{Coded, Epoch, OwnerId, Position, Recorded};
 use serde::{Deserialize, Serialize};
@@ -36,8 +37,8 @@ pub(super) enum Ask {
     Append { topic: String, by: By, texts: Vec<String>, synced: bool, trim: Option<u64>, then: Then },
     Claim { topic: String },
     Read { topic: String, at: u64, limit: usize, back: bool },
-    KeepFold { topic: String, seq: u64, state: String },
-    KeptFold { topic: String },
+    SaveFold { topic: String, seq: u64, state: String },
+    FoldSnapshot { topic: String },
     Topics,
     Everything,
 }
@@ -81,14 +82,15 @@ fn said(event: &Recorded) -> Event {
 /// A role: does what it is asked until its input ends.
 pub(crate) fn obey(log: &SqliteLog, name: &str) {
     let owner: OwnerId = name.parse().unwrap();
-    let identity = OwnerIdentity { owner, host: "here".to_owned(), pid: std::process::id() };
+    let host_id = HostId::new("h1".to_owned());
+    let identity = OwnerIdentity { owner, host: "here".to_owned(), host_id, pid: std::process::id() };
     let guard = block_on(log.register_owner(identity)).unwrap();
     let mut epochs: HashMap<String, Epoch> = HashMap::new();
     for line in std::io::stdin().lines() {
         let ask = serde_json::from_str(&line.unwrap()).unwrap();
         let answer = match ask {
             Ask::Claim { topic: name } => {
-                match block_on(log.claim(&topic(&name), guard.as_ref(), ClaimMode::Fair, false)) {
+                match block_on(log.claim(&topic(&name), guard.as_ref(), ClaimMode::IfFree)) {
                     Ok(claimed) => {
                         epochs.insert(name, claimed.epoch);
                         Answer::Claimed { epoch: claimed.epoch.0, head: claimed.head.0 }
@@ -98,23 +100,23 @@ pub(crate) fn obey(log: &SqliteLog, name: &str) {
             }
             Ask::Append { topic: name, by, texts, synced, trim, then } => {
                 let authority = match by {
-                    By::Own => Authority::Own,
+                    By::Own => Authority::Exclusive,
                     By::Owner => Authority::Owner(owner, epochs.get(&name).copied().unwrap_or(Epoch(0))),
-                    By::Anybody => Authority::Anybody,
+                    By::Anybody => Authority::Input,
                     By::Reopen => Authority::Reopen,
                     By::Retention => Authority::Retention,
                 };
                 let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-                let mut part = Part::new(topic(&name), authority, events(&texts));
-                part.trim = trim.map(seq);
-                part.afterwards = match then {
-                    Then::Stays => Afterwards::Stays,
-                    Then::Released => Afterwards::Released,
-                    Then::Closed => Afterwards::Closed,
-                    Then::Deleted => Afterwards::Deleted,
+                let mut one = TopicAppend::new(topic(&name), authority, events(&texts));
+                one.trim = trim.map(seq);
+                one.transition = match then {
+                    Then::Stays => TopicTransition::Unchanged,
+                    Then::Released => TopicTransition::Released,
+                    Then::Closed => TopicTransition::Closed,
+                    Then::Deleted => TopicTransition::Deleted,
                 };
                 let durability = if synced { Durability::Synced } else { Durability::Buffered };
-                append(log, Batch { parts: vec![part], key: None, durability })
+                append(log, Batch { appends: vec![one], key: None, durability })
             }
             other => look(log, other),
         };
@@ -125,7 +127,7 @@ pub(crate) fn obey(log: &SqliteLog, name: &str) {
 
 fn append(log: &SqliteLog, batch: Batch) -> Answer {
     match log.submit(batch).wait() {
-        Ok(done) => Answer::Appended { first: done.parts[0].first.0, last: done.parts[0].last.0 },
+        Ok(done) => Answer::Appended { first: done.topics[0].first.0, last: done.topics[0].last.0 },
         Err(AppendError::Store(error)) => panic!("{error}"),
         Err(refused) => Answer::Refused(refused.code().to_string()),
     }
@@ -140,17 +142,18 @@ fn look(log: &SqliteLog, ask: Ask) -> Answer {
             let gap = page.gap.map(|gap| (gap.requested.0, gap.first.0, gap.head.0));
             Answer::Page { events: page.events.iter().map(said).collect(), head: page.head.0, gap }
         }
-        Ask::KeepFold { topic: name, seq: number, state } => {
-            let kept = KeptFold { fold: "f".into(), version: 1, seq: seq(number), state: state.into_bytes() };
-            log.keep_fold(&topic(&name), kept);
+        Ask::SaveFold { topic: name, seq: number, state } => {
+            let kept =
+                FoldSnapshot { fold: "f".into(), version: 1, seq: seq(number), state: state.into_bytes() };
+            log.save_fold(&topic(&name), kept);
             // An append of nothing is written after it.
-            let mut after = Part::new(topic("z"), Authority::Own, Vec::new());
+            let mut after = TopicAppend::new(topic("z"), Authority::Exclusive, Vec::new());
             after.trim = Some(seq(0));
             assert!(matches!(append(log, Batch::of(after)), Answer::Appended { .. }));
             Answer::Done
         }
-        Ask::KeptFold { topic: name } => {
-            let kept = block_on(log.kept_fold(&topic(&name), "f", 1)).unwrap();
+        Ask::FoldSnapshot { topic: name } => {
+            let kept = block_on(log.load_fold(&topic(&name), "f", 1)).unwrap();
             Answer::Fold(kept.map(|kept| (kept.seq.0, String::from_utf8(kept.state).unwrap())))
         }
         Ask::Topics => {

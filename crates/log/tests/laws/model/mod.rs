@@ -40,8 +40,8 @@ enum Wish {
     Claim { topic: usize },
     Read { topic: usize, after: u64, limit: usize, back: bool },
     ReadAll,
-    KeepFold { topic: usize, end: usize },
-    KeptFold { topic: usize },
+    SaveFold { topic: usize, end: usize },
+    FoldSnapshot { topic: usize },
     Topics,
 }
 
@@ -52,7 +52,7 @@ impl Wish {
             Wish::Append { topic, by, count, synced, trim, then: _ } => {
                 Wish::Append { topic, by, count: count.max(1), synced, trim, then: Then::Stays }
             }
-            Wish::KeepFold { topic, .. } => Wish::Claim { topic },
+            Wish::SaveFold { topic, .. } => Wish::Claim { topic },
             other => other,
         }
     }
@@ -75,8 +75,8 @@ fn wish() -> impl Strategy<Value = Wish> {
         3 => (topic.clone(), 0_u64..20, 1_usize..6, any::<bool>())
             .prop_map(|(topic, after, limit, back)| Wish::Read { topic, after, limit, back }),
         1 => Just(Wish::ReadAll),
-        1 => (topic.clone(), 0_usize..8).prop_map(|(topic, end)| Wish::KeepFold { topic, end }),
-        1 => topic.prop_map(|topic| Wish::KeptFold { topic }),
+        1 => (topic.clone(), 0_usize..8).prop_map(|(topic, end)| Wish::SaveFold { topic, end }),
+        1 => topic.prop_map(|topic| Wish::FoldSnapshot { topic }),
         1 => Just(Wish::Topics),
     ]
 }

@@ -37,7 +37,7 @@ impl Topic {
         self.events.iter().filter(|event| !event.2).map(|event| event.0).collect()
     }
 
-    fn judge(&self, by: By, who: Who, trim: Option<u64>) -> Result<(), &'static str> {
+    fn admit(&self, by: By, who: Who, trim: Option<u64>) -> Result<(), &'static str> {
         match by {
             By::Owner if self.owner != Some(who) || self.epochs.get(&who) != Some(&self.epoch) => {
                 return Err("BKS-L020");
@@ -93,10 +93,10 @@ impl Truth {
                 Ask::Read { topic: name(topic), at: after, limit, back }
             }
             Wish::ReadAll => Ask::Everything,
-            Wish::KeepFold { topic, end: nth } => {
-                Ask::KeepFold { topic: name(topic), seq: end(topic, nth), state: format!("kept at {index}") }
+            Wish::SaveFold { topic, end: nth } => {
+                Ask::SaveFold { topic: name(topic), seq: end(topic, nth), state: format!("kept at {index}") }
             }
-            Wish::KeptFold { topic } => Ask::KeptFold { topic: name(topic) },
+            Wish::FoldSnapshot { topic } => Ask::FoldSnapshot { topic: name(topic) },
             Wish::Topics => Ask::Topics,
         }
     }
@@ -110,7 +110,7 @@ impl Truth {
             }
             Ask::Claim { topic: name } => self.claim(name, who),
             Ask::Read { topic: name, at, limit, back } => page(&topic(name), *at, *limit, *back),
-            Ask::KeepFold { topic: name, seq, state } => {
+            Ask::SaveFold { topic: name, seq, state } => {
                 if let Some(topic) = self.topics.get_mut(name)
                     && topic.ends().contains(seq)
                     && topic.fold.as_ref().is_none_or(|(kept, _)| kept < seq)
@@ -119,7 +119,7 @@ impl Truth {
                 }
                 Answer::Done
             }
-            Ask::KeptFold { topic: name } => Answer::Fold(topic(name).fold),
+            Ask::FoldSnapshot { topic: name } => Answer::Fold(topic(name).fold),
             Ask::Topics => Answer::Topics(
                 self.topics
                     .iter()
@@ -153,7 +153,7 @@ impl Truth {
             return Answer::Refused("BKS-L029".to_owned());
         }
         let known = self.topics.get(name).cloned().unwrap_or_default();
-        if let Err(code) = known.judge(by, who, trim) {
+        if let Err(code) = known.admit(by, who, trim) {
             return Answer::Refused(code.to_owned());
         }
         let topic = self.topics.entry(name.to_owned()).or_default();
