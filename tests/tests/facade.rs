@@ -1,12 +1,14 @@
 //! The facade in a process of its own, beside the real binary.
 
 use std::collections::BTreeMap;
+use std::sync::mpsc::{self, Sender};
 
 use backstay::{
-    Backstay, Coded, Delivery, Error, Event, FactEvent, FollowFrom, OpenQuestion, Opening, RefusalCode,
-    RunRest, Severity, Step, StepEventKind, Verdict, Workflow,
+    Backstay, Coded, Delivery, Error, Event, FactEvent, FollowFrom, OpenQuestion, Opening, Recorded,
+    RefusalCode, RunRest, Seq, Severity, Sink, SinkHeartbeat, Step, StepEventKind, Verdict, Workflow,
 };
 use backstay_tests::{Gate, World, binary, block_on};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 fn opening(world: &World) -> Opening {
     let mut environment: BTreeMap<String, String> = std::env::vars().collect();
@@ -115,6 +117,46 @@ fn a_run_that_another_process_works_on_is_waited_for_and_followed() {
         let rows = run.step_events().await.expect("they can be read");
         assert_eq!(rows.iter().filter(|row| row.kind == StepEventKind::Spawned).count(), 1);
         drop(owner);
+    });
+}
+
+/// Passes on what it is given.
+struct Telling {
+    events: Sender<Seq>,
+    heartbeats: UnboundedSender<SinkHeartbeat>,
+}
+
+impl Sink for Telling {
+    fn take(&mut self, recorded: &Recorded) {
+        self.events.send(recorded.seq).expect("the test listens");
+    }
+
+    fn take_heartbeat(&mut self, heartbeat: &SinkHeartbeat) {
+        self.heartbeats.send(heartbeat.clone()).expect("the test listens");
+    }
+}
+
+#[test]
+fn s2_a_sink_is_given_every_fact_and_heartbeats_as_live_events() {
+    let world = World::new();
+    let go = world.gate("go");
+    block_on(async {
+        let ((events, heard), (heartbeats, mut beats)) = (mpsc::channel(), unbounded_channel());
+        let sink = Telling { events, heartbeats };
+        let backstay = opening(&world).keeper_program(binary()).sink(sink).await.expect("the store opens");
+        let run = backstay.start(built(&world, "echo up; cat go")).await.expect("it starts");
+        let until_beat = async {
+            let beat = beats.recv().await.expect("the step is at work for as long as it takes");
+            let_go(go).await;
+            beat
+        };
+        let (rest, beat) = tokio::join!(run.drive(), until_beat);
+        assert_eq!(rest.expect("it is worked on"), RunRest::Completed);
+        assert_eq!((beat.scope.to_string().as_str(), beat.heartbeat.stdout_bytes), ("one", 3));
+        let head = run.record().await.expect("it can be read").head;
+        drop((run, backstay));
+        let heard: Vec<u64> = heard.into_iter().map(|seq| seq.0).collect();
+        assert_eq!(heard, (1..=head.0).collect::<Vec<_>>(), "every event once, in order");
     });
 }
 

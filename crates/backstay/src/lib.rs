@@ -55,7 +55,7 @@ pub use backstay_model::{
 };
 pub use backstay_runtime::{
     Clock, DriveError, FollowFrom, OpenQuestion, RunError, RunFollower, RunRest, RunRow, SayError, Sink,
-    StopSwitch, StoreOpenError, SystemClock, TracingSink,
+    SinkHeartbeat, StopSwitch, StoreOpenError, SystemClock, TracingSink,
 };
 pub use backstay_workflow::{Diagnostic, InputProblem, Severity};
 pub use camino::{Utf8Path, Utf8PathBuf};

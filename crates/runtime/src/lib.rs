@@ -49,7 +49,7 @@ pub use rest::RunRest;
 pub use retention::{FreeError, Freed, PruneReport, Retention, RetiredRun};
 pub use say::RunInput;
 pub use screen::ScreenIsOpen;
-pub use sink::{Sink, TracingSink};
+pub use sink::{Sink, SinkHeartbeat, TracingSink};
 pub use source::WorkflowText;
 pub use store::{
     CONFIGURATION_FILE, MirrorError, NotAFolder, OpenStore, PrivateError, ReadOnlyReason, ReadOnlyStore,

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use backstay_exec::{Keepers, Secrets};
 use backstay_log::{OwnerGuard, OwnerIdentity};
-use backstay_model::event::Actor;
-use backstay_model::{OwnerId, RunId};
+use backstay_model::event::{Actor, Heartbeat};
+use backstay_model::{OwnerId, RunId, Scope, Topic};
 
 use crate::agents::Versions;
 use crate::ballast;
@@ -14,7 +14,7 @@ use crate::error::{DriveError, RunError};
 use crate::host::{host_id, host_name};
 use crate::request::chance;
 use crate::retention::Retention;
-use crate::sink::{Sink, SinkFeed};
+use crate::sink::{Sink, SinkFeed, SinkHeartbeat};
 use crate::store::Store;
 
 /// How an owner works.
@@ -89,6 +89,14 @@ impl Owner {
     pub fn add_sink(&mut self, sink: impl Sink) -> Result<(), RunError> {
         self.sinks.push(SinkFeed::start(sink, self.store.log.clone()).map_err(RunError::SinkThread)?);
         Ok(())
+    }
+
+    /// Gives a heartbeat to the sinks.
+    pub(crate) fn give_heartbeat(&self, topic: &Topic, scope: &Scope, heartbeat: &Heartbeat) {
+        for sink in &self.sinks {
+            let (topic, scope, heartbeat) = (topic.clone(), scope.clone(), heartbeat.clone());
+            sink.give_heartbeat(SinkHeartbeat { topic, scope, heartbeat });
+        }
     }
 
     /// Lets one drive of `run` begin; none if one is under way. Both would have the same epoch, and nothing else would tell
