@@ -2,6 +2,7 @@
 
 use std::process::{Command, Stdio};
 
+use backstay_engine::record::{RunRecord, RunStatus};
 use backstay_tests::{World, binary, isolate};
 use camino::Utf8PathBuf;
 
@@ -11,8 +12,8 @@ fn example(name: &str) -> Utf8PathBuf {
     program
 }
 
-/// What the example prints, with the run's id as `RUN`.
-fn printed(world: &World, name: &str) -> String {
+/// The example, in a home of its own.
+fn command(world: &World, name: &str) -> Command {
     let mut command = Command::new(example(name));
     let programs = binary().parent().expect("it is in a folder").to_string();
     let path = std::env::var_os("PATH").and_then(|path| path.into_string().ok()).expect("a search path");
@@ -20,7 +21,12 @@ fn printed(world: &World, name: &str) -> String {
     command.env_remove("BACKSTAY_STORE").env("USER", "tester");
     command.env("XDG_STATE_HOME", world.path().join("state"));
     isolate(&mut command, world.path());
-    let output = command.output().expect("the example starts");
+    command
+}
+
+/// What the example prints, with the run's id as `RUN`.
+fn printed(world: &World, name: &str) -> String {
+    let output = command(world, name).output().expect("the example starts");
     assert!(output.status.success(), "{name}: {output:?}");
     let text = String::from_utf8(output.stdout).expect("it prints UTF-8");
     world.only_run().map_or(text.clone(), |run| text.replace(&run.to_string(), "RUN"))
@@ -61,6 +67,33 @@ fn watch_steps_prints_a_row_for_each_event_and_heartbeats_between_them() {
             "the run completed",
         ]
     );
+}
+
+#[test]
+fn a_program_that_embeds_the_runtime_is_killed_and_its_agent_is_found_again_by_its_own_keeper() {
+    let world = World::new();
+    let (up, go) = (world.gate("up"), world.gate("go"));
+    world.write(
+        "flow.yaml",
+        "backstay: 1\nsteps:\n  - {id: one, run: 'echo begun >> begun; echo up > up; cat go; echo done'}\n",
+    );
+    let mut program = command(&world, "watch_steps");
+    let mut program = program.arg("flow.yaml").stdout(Stdio::null()).spawn().expect("the example starts");
+    assert_eq!(up.wait(), "up\n");
+    program.kill().expect("it can be killed");
+    program.wait().expect("it is dead");
+    let run = world.only_run().expect("it was requested").to_string();
+    let resumed = world.start(&["resume", &run]);
+    let is_found = |record: &RunRecord| {
+        record.steps.first().and_then(|step| step.attempts.last()).is_some_and(|last| last.reattached == 1)
+    };
+    let found = world.record_when("it is found again", is_found);
+    assert!(!found.status.is_ended(), "its step waits for the gate");
+    go.open();
+    let record = world.record_when("it ends", |record| record.status.is_ended());
+    assert_eq!((record.status, record.interruptions.len()), (RunStatus::Completed, 1));
+    assert_eq!((record.steps[0].attempts.len(), world.read("begun").as_str()), (1, "begun\n"));
+    drop(resumed);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use camino::Utf8PathBuf;
 pub enum Error {
     /// The store cannot be opened.
     #[error(transparent)]
-    Open(#[from] StoreOpenError),
+    Open(Box<StoreOpenError>),
     /// The working folder of this process cannot be told, or has a name that is not UTF-8.
     #[error("the working folder of this process cannot be used")]
     WorkingFolder(#[source] io::Error),
@@ -27,7 +27,7 @@ pub enum Error {
     NotInitialized,
     /// The presets of this version cannot be read.
     #[error(transparent)]
-    Presets(#[from] PresetError),
+    Presets(Box<PresetError>),
     /// The file of a workflow cannot be read.
     #[error("cannot read {path}")]
     ReadFile {
@@ -47,21 +47,51 @@ pub enum Error {
     Json(#[from] serde_json::Error),
     /// A run cannot be read or requested.
     #[error(transparent)]
-    Run(#[from] RunError),
+    Run(Box<RunError>),
     /// An input cannot be appended. One that the run refuses is a verdict, and no error.
     #[error(transparent)]
-    Say(SayError),
+    Say(Box<SayError>),
     /// A run cannot be worked on by this process.
     #[error(transparent)]
-    Drive(#[from] DriveError),
+    Drive(Box<DriveError>),
     /// No open question has this id.
     #[error("no question {0} waits for an answer in this store")]
     UnknownQuestion(QuestionId),
 }
 
+impl From<StoreOpenError> for Error {
+    fn from(error: StoreOpenError) -> Error {
+        Error::Open(Box::new(error))
+    }
+}
+
+impl From<PresetError> for Error {
+    fn from(error: PresetError) -> Error {
+        Error::Presets(Box::new(error))
+    }
+}
+
+impl From<RunError> for Error {
+    fn from(error: RunError) -> Error {
+        Error::Run(Box::new(error))
+    }
+}
+
+impl From<SayError> for Error {
+    fn from(error: SayError) -> Error {
+        Error::Say(Box::new(error))
+    }
+}
+
+impl From<DriveError> for Error {
+    fn from(error: DriveError) -> Error {
+        Error::Drive(Box::new(error))
+    }
+}
+
 impl From<DecodeError> for Error {
     fn from(error: DecodeError) -> Error {
-        Error::Run(error.into())
+        RunError::from(error).into()
     }
 }
 

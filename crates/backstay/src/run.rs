@@ -191,16 +191,16 @@ impl Message {
     /// # Errors
     /// [`Error::Say`] if it cannot be appended, or the run would refuse it now.
     pub async fn append(self) -> Result<Seq, Error> {
-        self.run.backstay.store().say(self.run.id, self.input).await.map_err(Error::Say)
+        Ok(self.run.backstay.store().say(self.run.id, self.input).await?)
     }
 
     async fn settled(self) -> Result<Verdict, Error> {
-        let run = self.run.clone();
-        let input = match self.append().await {
+        let Message { run, input } = self;
+        let input = match run.backstay.store().say(run.id, input).await {
             Ok(input) => input,
             // What would be refused is not appended; the answer is the same.
-            Err(Error::Say(SayError::Refused { rejection, .. })) => return Ok(rejection.verdict()),
-            Err(error) => return Err(error),
+            Err(SayError::Refused { rejection, .. }) => return Ok(rejection.verdict()),
+            Err(error) => return Err(error.into()),
         };
         Ok(run.backstay.owner().await?.verdict(run.id, input).await?)
     }

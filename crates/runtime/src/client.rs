@@ -222,7 +222,7 @@ impl Store {
         }
         machine
             .would_accept(&Scope::root(), &reopened.clone().into())
-            .map_err(|rejection| SayError::Refused { run, rejection })?;
+            .map_err(|rejection| SayError::refused(run, rejection))?;
         Ok(machine.retry_outlook(reopened))
     }
 

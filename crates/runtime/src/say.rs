@@ -70,10 +70,10 @@ impl Store {
             }
             if let Err(rejection) = accepted {
                 // It may have been said already, and be the reason why it is refused now.
-                let Some(key) = &key else { return Err(SayError::Refused { run, rejection }) };
+                let Some(key) = &key else { return Err(SayError::refused(run, rejection)) };
                 return match self.said_before(part, key).await? {
                     Some(said) => Ok(said),
-                    None => Err(SayError::Refused { run, rejection }),
+                    None => Err(SayError::refused(run, rejection)),
                 };
             }
             match self.log.submit(Batch { key: key.clone(), ..Batch::of(part) }).await {

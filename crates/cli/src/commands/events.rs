@@ -90,7 +90,7 @@ impl Columns {
 
 #[cfg(test)]
 mod tests {
-    use backstay_model::{Kind, Payload, Position, Scope, Timestamp};
+    use backstay_model::{Kind, Payload, Position, RunId, Scope, Timestamp, Topic};
 
     use super::*;
     use crate::ui::Style;
