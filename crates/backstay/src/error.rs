@@ -99,18 +99,18 @@ impl Coded for Error {
     fn code(&self) -> Code {
         match self {
             Error::Open(error) => error.code(),
-            Error::WorkingFolder(_) => Code("BKS-R093"),
-            Error::Program(_) => Code("BKS-R094"),
-            Error::NotInitialized => Code("BKS-R095"),
+            Error::WorkingFolder(_) => Code("BKS-B001"),
+            Error::Program(_) => Code("BKS-B002"),
+            Error::NotInitialized => Code("BKS-B003"),
             Error::Presets(error) => error.code(),
-            Error::ReadFile { .. } => Code("BKS-R096"),
-            Error::Workflow(_) => Code("BKS-R097"),
-            Error::Inputs(_) => Code("BKS-R098"),
-            Error::Json(_) => Code("BKS-R099"),
+            Error::ReadFile { .. } => Code("BKS-B004"),
+            Error::Workflow(_) => Code("BKS-B005"),
+            Error::Inputs(_) => Code("BKS-B006"),
+            Error::Json(_) => Code("BKS-B007"),
             Error::Run(error) => error.code(),
             Error::Say(error) => error.code(),
             Error::Drive(error) => error.code(),
-            Error::UnknownQuestion(_) => Code("BKS-R100"),
+            Error::UnknownQuestion(_) => Code("BKS-B008"),
         }
     }
 

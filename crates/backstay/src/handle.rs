@@ -16,7 +16,7 @@ use backstay_runtime::{
 };
 use backstay_workflow::Diagnostic;
 use camino::{Utf8Path, Utf8PathBuf};
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex as AsyncMutex;
 
 use crate::error::Error;
 use crate::init::is_keeper_program;
@@ -45,7 +45,7 @@ struct Shared {
     store: Store,
     settings: Settings,
     /// This process as an owner, once it works on something.
-    owner: OnceCell<Owner>,
+    owner: AsyncMutex<Option<Arc<Owner>>>,
     /// The sinks that the owner is going to have.
     sinks: Mutex<Vec<Box<dyn Sink>>>,
 }
@@ -59,7 +59,7 @@ impl fmt::Debug for Backstay {
 
 impl Backstay {
     pub(crate) fn new(store: Store, settings: Settings, sinks: Vec<Box<dyn Sink>>) -> Backstay {
-        let shared = Shared { store, settings, owner: OnceCell::new(), sinks: Mutex::new(sinks) };
+        let shared = Shared { store, settings, owner: AsyncMutex::new(None), sinks: Mutex::new(sinks) };
         Backstay { shared: Arc::new(shared) }
     }
 
@@ -192,9 +192,15 @@ impl Backstay {
         &self.shared.settings
     }
 
-    /// This process as an owner of runs.
-    pub(crate) async fn owner(&self) -> Result<&Owner, Error> {
-        self.shared.owner.get_or_try_init(|| self.register()).await
+    /// This process as an owner of runs. One that is lost is followed by another one.
+    pub(crate) async fn owner(&self) -> Result<Arc<Owner>, Error> {
+        let mut owner = self.shared.owner.lock().await;
+        let current = match owner.as_ref() {
+            Some(current) if !current.is_lost() => return Ok(Arc::clone(current)),
+            Some(lost) => lost.successor().await?,
+            None => self.register().await?,
+        };
+        Ok(Arc::clone(owner.insert(Arc::new(current))))
     }
 
     async fn register(&self) -> Result<Owner, Error> {

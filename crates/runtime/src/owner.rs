@@ -37,7 +37,7 @@ pub struct Owner {
     pub(crate) secrets: Secrets,
     pub(crate) host: String,
     pub(crate) boot: String,
-    pub(crate) sinks: Vec<SinkFeed>,
+    pub(crate) sinks: Vec<Arc<SinkFeed>>,
     driven: Mutex<BTreeSet<RunId>>,
     pub(crate) versions: Versions,
     pub(crate) retention: Option<(Retention, Actor)>,
@@ -82,12 +82,30 @@ impl Owner {
         })
     }
 
+    /// Whether this process has lost its proof that it lives: this owner owns nothing any more, and never will again.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.guard.is_lost()
+    }
+
+    /// Registers this process again, with the settings and the sinks of this owner, which is lost.
+    ///
+    /// # Errors
+    /// As [`register`](Owner::register).
+    pub async fn successor(&self) -> Result<Owner, DriveError> {
+        let mut successor = Owner::register(&self.store, self.settings.clone()).await?;
+        successor.sinks.clone_from(&self.sinks);
+        successor.retention.clone_from(&self.retention);
+        Ok(successor)
+    }
+
     /// Lets `sink` take every event of the runs that this owner works on.
     ///
     /// # Errors
     /// [`RunError::SinkThread`] if the system gives no thread for it.
     pub fn add_sink(&mut self, sink: impl Sink) -> Result<(), RunError> {
-        self.sinks.push(SinkFeed::start(sink, self.store.log.clone()).map_err(RunError::SinkThread)?);
+        let feed = SinkFeed::start(sink, self.store.log.clone()).map_err(RunError::SinkThread)?;
+        self.sinks.push(Arc::new(feed));
         Ok(())
     }
 
