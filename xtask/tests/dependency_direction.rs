@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 
 /// Every crate of the workspace, and the crates of the workspace that it may use.
-const MAY_USE: [(&str, &[&str]); 13] = [
+const MAY_USE: [(&str, &[&str]); 14] = [
     ("backstay-model", &[]),
     ("backstay-files", &[]),
     ("backstay-workflow", &["backstay-model", "backstay-testkit"]),
@@ -25,6 +25,19 @@ const MAY_USE: [(&str, &[&str]); 13] = [
             "backstay-log",
             "backstay-exec",
             "backstay-agent",
+        ],
+    ),
+    (
+        "backstay",
+        &[
+            "backstay-model",
+            "backstay-files",
+            "backstay-workflow",
+            "backstay-engine",
+            "backstay-log",
+            "backstay-exec",
+            "backstay-agent",
+            "backstay-runtime",
         ],
     ),
     (
@@ -54,6 +67,7 @@ const MAY_USE: [(&str, &[&str]); 13] = [
             "backstay-exec",
             "backstay-agent",
             "backstay-runtime",
+            "backstay",
             "backstay-testkit",
         ],
     ),

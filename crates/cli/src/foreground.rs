@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 
-use backstay_exec::{Keepers, socket_folders};
+use backstay_exec::{KEEPER_COMMAND, Keepers, socket_folders};
 use backstay_log::ClaimMode;
 use backstay_model::event::{InputEvent, SuspendReason, SuspendRequested};
 use backstay_model::{Coded, RunId};
@@ -48,7 +48,8 @@ pub(crate) async fn owner(
     let program = utf8(std::env::current_exe().map_err(CliError::Program)?)?;
     // It goes with the last logout; a keeper that is called after it listens elsewhere.
     let sockets = socket_folders(context.env.get("XDG_RUNTIME_DIR").map(Utf8Path::new));
-    let keepers = Keepers::new(program.clone(), vec!["keeper".to_owned()], sockets).with_umask(context.umask);
+    let keepers =
+        Keepers::new(program.clone(), vec![KEEPER_COMMAND.to_owned()], sockets).with_umask(context.umask);
     let mut env = with_this_program(&context.env, &program);
     if context.adopts && !store.is_registered() {
         // What a step calls on this store needs it; a registered store is known, and others are not vouched for.

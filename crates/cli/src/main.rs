@@ -28,7 +28,6 @@ mod warning;
 
 use std::process::ExitCode;
 
-use camino::Utf8PathBuf;
 use clap::Parser;
 
 use crate::args::Arguments;
@@ -37,9 +36,7 @@ use crate::error::CliError;
 use crate::exit::Exit;
 
 fn main() -> ExitCode {
-    if let Some(folder) = keeper_folder() {
-        return backstay_exec::keeper_main(&folder);
-    }
+    backstay_exec::become_keeper_if_asked();
     if let Err(error) = backstay_exec::start_clean() {
         output::note(&format!("the signals that this process inherited stay as they are: {error}"));
     }
@@ -67,14 +64,6 @@ fn main() -> ExitCode {
         }
     };
     exit.into()
-}
-
-/// A keeper is to be one before anything else is set up: it holds no thread and no file but its own.
-fn keeper_folder() -> Option<Utf8PathBuf> {
-    let mut arguments = std::env::args_os().skip(1);
-    let is_keeper = arguments.next()? == "keeper" && arguments.next()? == "--folder";
-    let folder = arguments.next().filter(|_| is_keeper)?;
-    Utf8PathBuf::try_from(std::path::PathBuf::from(folder)).ok()
 }
 
 fn run(arguments: Arguments) -> Result<Exit, CliError> {

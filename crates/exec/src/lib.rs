@@ -34,7 +34,7 @@ pub use bounded_command::run_within;
 pub use error::{BoundedCommandError, RecoverError, SpecError, SpoolError, StartError, StopError};
 pub use human_wait::{HumanWait, NOTE_INTERVAL, Waited, is_waiting, waited};
 pub use inherited::{Umask, open_umask, start_clean};
-pub use keeper::keeper_main;
+pub use keeper::{KEEPER_COMMAND, become_keeper_if_asked, keeper_main};
 pub use keeper_client::{
     KeeperControl, KeeperEvent, KeeperEvents, KeeperHandle, Keepers, Recovered, recover, socket_folders,
 };

@@ -1,22 +1,18 @@
-//! What anybody can do without owning anything: read runs and say things to them.
+//! What anybody can do without owning anything: read runs.
 
 use std::sync::Arc;
 
 use backstay_engine::record::{RUN_RECORD_FOLD, RunRecord, RunSummary};
 use backstay_engine::run::{PlanIndex, RetryOutlook};
 use backstay_engine::topic::TopicMachine;
-use backstay_log::{
-    AppendError, Authority, Batch, Direction, FoldSnapshot, OwnerView, Precondition, TopicAppend,
-    TopicFilter, TopicKind,
-};
-use backstay_model::event::{Event, FactEvent, InputEvent, PlanRef, Reopened, Verdict};
+use backstay_log::{Direction, FoldSnapshot, OwnerView, TopicFilter, TopicKind};
+use backstay_model::event::{PlanRef, Reopened};
 use backstay_model::limits::PAGE_EVENTS_MAX;
-use backstay_model::{Delivery, Digest, Gap, Recorded, RunId, Scope, Seq, StepId, Text, Timestamp, Topic};
+use backstay_model::{Digest, Gap, Recorded, RunId, Scope, Seq, Text, Timestamp, Topic};
 use backstay_workflow::plan::Plan;
 use camino::Utf8PathBuf;
 
 use crate::error::{RunError, SayError};
-use crate::request::new_event;
 use crate::store::Store;
 
 /// The name under which records are kept beside their runs.
@@ -173,68 +169,6 @@ impl Store {
         }
     }
 
-    /// Says `input` to `run`. Once this returns it is durable; its verdict follows from an owner.
-    ///
-    /// # Errors
-    /// [`SayError::Refused`] if the run would refuse it now, [`SayError::ScreenIsOpen`] if it would go on while a person is on
-    /// an agent's screen; nothing was appended then.
-    pub async fn say(&self, run: RunId, input: impl Into<InputEvent>) -> Result<Seq, SayError> {
-        self.say_about(run, None, input.into()).await
-    }
-
-    /// Says `input` about a step of `run`: about its current cycle, where it stands in a loop. None is the run as a whole.
-    ///
-    /// # Errors
-    /// As [`say`](Store::say).
-    pub async fn say_about(
-        &self,
-        run: RunId,
-        step: Option<&StepId>,
-        input: InputEvent,
-    ) -> Result<Seq, SayError> {
-        let goes_on = matches!(input, InputEvent::ResumeRequested(_) | InputEvent::Reopened(_));
-        let _screens_closed = if goes_on { Some(self.keep_screens_closed(run).await?) } else { None };
-        loop {
-            let mut machine = self.machine(run).await?;
-            if let InputEvent::Reopened(Reopened { plan: Some(plan), .. }) = &input {
-                self.give_plan(&mut machine, PlanRef::clone(plan)).await?;
-            }
-            let of_step = |step| machine.scope_of(step).unwrap_or_else(|| Scope::step(step.clone()));
-            let scope = step.map_or_else(Scope::root, of_step);
-            machine.would_accept(&scope, &input).map_err(|rejection| SayError::Refused { run, rejection })?;
-            let event = new_event(run, scope, &input.clone().into())?;
-            let mut part = TopicAppend::new(Topic::run(run), Authority::Input, vec![event]);
-            if input.reopens() {
-                part.authority = Authority::Reopen;
-                // Its events may be freed at any moment: it is opened as it was read, or not.
-                part.preconditions = vec![Precondition::Exactly(machine.head())];
-            }
-            match self.log.submit(Batch::of(part)).await {
-                Ok(appended) => return Ok(appended.topics.first().map_or(Seq(0), |part| part.last)),
-                // Somebody was first, with whatever it was.
-                Err(AppendError::Conflict { .. }) => {}
-                Err(AppendError::Deleted { .. }) => return Err(RunError::Unknown(run).into()),
-                Err(error) => return Err(RunError::Append(error).into()),
-            }
-        }
-    }
-
-    /// Waits for the verdict on what was said with number `input`.
-    ///
-    /// # Errors
-    /// [`RunError`] if the topic cannot be read.
-    pub async fn verdict(&self, run: RunId, input: Seq) -> Result<Verdict, RunError> {
-        let mut events = self.log.follow(&Topic::run(run), input);
-        loop {
-            if let Delivery::Event(recorded) = events.next().await?
-                && let Event::Fact(FactEvent::Settled(settled)) = Event::decode(&recorded)?
-                && settled.input == input
-            {
-                return Ok(settled.verdict);
-            }
-        }
-    }
-
     /// The machine of a run, folded and defined, for asking what it would do.
     ///
     /// # Errors
@@ -271,7 +205,7 @@ impl Store {
         self.give_missing_texts(machine).await
     }
 
-    async fn give_plan(&self, machine: &mut TopicMachine, plan: PlanRef) -> Result<(), RunError> {
+    pub(crate) async fn give_plan(&self, machine: &mut TopicMachine, plan: PlanRef) -> Result<(), RunError> {
         let definition = self.definition(machine.run(), &plan).await?;
         machine.give_plan(plan, definition);
         Ok(())
@@ -288,7 +222,7 @@ impl Store {
         }
         machine
             .would_accept(&Scope::root(), &reopened.clone().into())
-            .map_err(|rejection| SayError::Refused { run, rejection })?;
+            .map_err(|rejection| SayError::refused(run, rejection))?;
         Ok(machine.retry_outlook(reopened))
     }
 

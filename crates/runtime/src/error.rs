@@ -172,11 +172,17 @@ pub enum SayError {
         /// The run.
         run: RunId,
         /// Why.
-        rejection: Rejection,
+        rejection: Box<Rejection>,
     },
     /// A person is on an agent's own screen.
     #[error(transparent)]
     ScreenIsOpen(ScreenIsOpen),
+}
+
+impl SayError {
+    pub(crate) fn refused(run: RunId, rejection: Rejection) -> SayError {
+        SayError::Refused { run, rejection: Box::new(rejection) }
+    }
 }
 
 impl Coded for SayError {
@@ -192,13 +198,15 @@ impl Coded for SayError {
         match self {
             SayError::Run(error) => error.hint(),
             SayError::ScreenIsOpen(error) => error.hint(),
-            SayError::Refused { rejection: Rejection::Answer(_), .. } => {
-                Some("`backstay inbox` shows the question, and the commands that answer it".to_owned())
-            }
-            SayError::Refused { run, rejection: Rejection::NothingToRetry } => {
-                Some(format!("name the step to begin from: `backstay retry {run} --from STEP`"))
-            }
-            SayError::Refused { .. } => Some("`backstay show RUN` says where the run stands".to_owned()),
+            SayError::Refused { run, rejection } => Some(match rejection.as_ref() {
+                Rejection::Answer(_) => {
+                    "`backstay inbox` shows the question, and the commands that answer it".to_owned()
+                }
+                Rejection::NothingToRetry => {
+                    format!("name the step to begin from: `backstay retry {run} --from STEP`")
+                }
+                _ => "`backstay show RUN` says where the run stands".to_owned(),
+            }),
         }
     }
 }

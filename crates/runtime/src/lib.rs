@@ -16,14 +16,19 @@ mod disk_reserve;
 mod drive;
 mod due_runs;
 mod error;
+mod follow;
 mod host;
+mod inbox;
 pub mod maintenance;
 mod owner;
 mod registry;
 mod request;
+mod rest;
 mod retention;
+mod say;
 mod screen;
 mod sink;
+mod source;
 mod store;
 
 pub use agents::{AgentText, StrangePreset, changed_presets, preset_traits, reading_fault, schema_fault};
@@ -38,13 +43,18 @@ pub use disk_reserve::{Room, room};
 pub use drive::{CHECKOUT_RUN, DriveEnd, KeptExit, ShutdownHandle, StoreGone};
 pub use due_runs::RunSelection;
 pub use error::{DriveError, RunError, SayError};
+pub use follow::{FollowFrom, RunFollower};
 pub use host::host_name;
+pub use inbox::OpenQuestion;
 pub use owner::{Owner, OwnerSettings};
 pub use registry::{RegisteredStore, Registry, RegistryError, Standing};
 pub use request::RunRequest;
+pub use rest::RunRest;
 pub use retention::{ArchivedRun, FreeError, Freed, PruneReport, Retention};
+pub use say::RunInput;
 pub use screen::ScreenIsOpen;
-pub use sink::{Sink, TracingSink};
+pub use sink::{Sink, SinkHeartbeat, TracingSink};
+pub use source::WorkflowText;
 pub use store::{
     CONFIGURATION_FILE, MirrorError, NotAFolder, OpenStore, PrivateError, ReadOnlyReason, ReadOnlyStore,
     ReadSource, STORE_FOLDER, Store, StoreOpenError, check_private, find_store, other_things,

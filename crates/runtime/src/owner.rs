@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use backstay_exec::{Keepers, Secrets};
 use backstay_log::{OwnerGuard, OwnerIdentity};
-use backstay_model::event::Actor;
-use backstay_model::{OwnerId, RunId};
+use backstay_model::event::{Actor, Heartbeat};
+use backstay_model::{OwnerId, RunId, Scope, Topic};
 
 use crate::agents::Versions;
 use crate::disk_reserve;
@@ -14,7 +14,7 @@ use crate::error::{DriveError, RunError};
 use crate::host::{host_id, host_name};
 use crate::request::chance;
 use crate::retention::Retention;
-use crate::sink::{Sink, SinkFeed};
+use crate::sink::{Sink, SinkFeed, SinkHeartbeat};
 use crate::store::Store;
 
 /// How an owner works.
@@ -37,7 +37,7 @@ pub struct Owner {
     pub(crate) secrets: Secrets,
     pub(crate) host: String,
     pub(crate) boot: String,
-    pub(crate) sinks: Vec<SinkFeed>,
+    pub(crate) sinks: Vec<Arc<SinkFeed>>,
     driven: Mutex<BTreeSet<RunId>>,
     pub(crate) versions: Versions,
     pub(crate) retention: Option<(Retention, Actor)>,
@@ -82,13 +82,39 @@ impl Owner {
         })
     }
 
+    /// Whether this process has lost its proof that it lives: this owner owns nothing any more, and never will again.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.guard.is_lost()
+    }
+
+    /// Registers this process again, with the settings and the sinks of this owner, which is lost.
+    ///
+    /// # Errors
+    /// As [`register`](Owner::register).
+    pub async fn successor(&self) -> Result<Owner, DriveError> {
+        let mut successor = Owner::register(&self.store, self.settings.clone()).await?;
+        successor.sinks.clone_from(&self.sinks);
+        successor.retention.clone_from(&self.retention);
+        Ok(successor)
+    }
+
     /// Lets `sink` take every event of the runs that this owner works on.
     ///
     /// # Errors
     /// [`RunError::SinkThread`] if the system gives no thread for it.
     pub fn add_sink(&mut self, sink: impl Sink) -> Result<(), RunError> {
-        self.sinks.push(SinkFeed::start(sink, self.store.log.clone()).map_err(RunError::SinkThread)?);
+        let feed = SinkFeed::start(sink, self.store.log.clone()).map_err(RunError::SinkThread)?;
+        self.sinks.push(Arc::new(feed));
         Ok(())
+    }
+
+    /// Gives a heartbeat to the sinks.
+    pub(crate) fn give_heartbeat(&self, topic: &Topic, scope: &Scope, heartbeat: &Heartbeat) {
+        for sink in &self.sinks {
+            let (topic, scope, heartbeat) = (topic.clone(), scope.clone(), heartbeat.clone());
+            sink.give_heartbeat(SinkHeartbeat { topic, scope, heartbeat });
+        }
     }
 
     /// Lets one drive of `run` begin; none if one is under way. Both would have the same epoch, and nothing else would tell

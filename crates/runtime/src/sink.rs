@@ -6,9 +6,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use backstay_log::{Direction, Log};
-use backstay_model::event::{AttemptEnd, Event, FactEvent};
+use backstay_model::event::{AttemptEnd, Event, FactEvent, Heartbeat};
 use backstay_model::limits::PAGE_EVENTS_MAX;
-use backstay_model::{Recorded, Seq, Topic};
+use backstay_model::{Recorded, Scope, Seq, Topic};
 use tokio::runtime::Runtime;
 
 /// Takes events. It runs on a thread of its own: it can neither fail nor slow an append.
@@ -16,9 +16,38 @@ pub trait Sink: Send + 'static {
     /// Takes one event, after its commit, in the order of its topic.
     fn take(&mut self, recorded: &Recorded);
 
+    /// Takes a heartbeat: a live event, which comes between events, at most once. Where the sink is slow, only the newest of
+    /// each scope waits for it.
+    fn take_heartbeat(&mut self, _heartbeat: &SinkHeartbeat) {}
+
     /// What it is called where a person is told that it is behind.
     fn name(&self) -> &'static str {
         "one who hears of every event"
+    }
+}
+
+/// A heartbeat of a step, as sinks are given it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SinkHeartbeat {
+    /// The topic of the run.
+    pub topic: Topic,
+    /// The instance of the step.
+    pub scope: Scope,
+    /// What it says.
+    pub heartbeat: Heartbeat,
+}
+
+impl<S: Sink + ?Sized> Sink for Box<S> {
+    fn take(&mut self, recorded: &Recorded) {
+        (**self).take(recorded);
+    }
+
+    fn take_heartbeat(&mut self, heartbeat: &SinkHeartbeat) {
+        (**self).take_heartbeat(heartbeat);
+    }
+
+    fn name(&self) -> &'static str {
+        (**self).name()
     }
 }
 
@@ -101,6 +130,8 @@ struct Shared {
 struct Waiting {
     events: VecDeque<Recorded>,
     behind: BTreeMap<Topic, Span>,
+    /// At most one of each step at work.
+    heartbeats: Vec<SinkHeartbeat>,
     life: Life,
 }
 
@@ -125,6 +156,7 @@ enum Life {
 /// What the sink takes next.
 enum Next {
     Events(VecDeque<Recorded>),
+    Heartbeats(Vec<SinkHeartbeat>),
     Page(Topic, Span),
 }
 
@@ -168,6 +200,22 @@ impl SinkFeed {
     }
 }
 
+impl SinkFeed {
+    /// Gives a heartbeat, in place of an older one of the same scope that was not taken yet. This never waits for the sink.
+    pub(crate) fn give_heartbeat(&self, heartbeat: SinkHeartbeat) {
+        let mut waiting = self.shared.lock();
+        if waiting.life != Life::Open {
+            return;
+        }
+        waiting
+            .heartbeats
+            .retain(|older| (&older.topic, &older.scope) != (&heartbeat.topic, &heartbeat.scope));
+        waiting.heartbeats.push(heartbeat);
+        drop(waiting);
+        self.shared.changed.notify_all();
+    }
+}
+
 impl Drop for SinkFeed {
     fn drop(&mut self) {
         let mut waiting = self.shared.lock();
@@ -204,13 +252,17 @@ impl Shared {
             }
         }
         let events = std::mem::take(&mut waiting.events);
-        (!events.is_empty()).then_some(Next::Events(events))
+        if !events.is_empty() {
+            return Some(Next::Events(events));
+        }
+        let heartbeats = std::mem::take(&mut waiting.heartbeats);
+        (!heartbeats.is_empty()).then_some(Next::Heartbeats(heartbeats))
     }
 }
 
 impl Waiting {
     fn is_empty(&self) -> bool {
-        self.events.is_empty() && self.behind.is_empty()
+        self.events.is_empty() && self.behind.is_empty() && self.heartbeats.is_empty()
     }
 }
 
@@ -231,6 +283,9 @@ impl<S: Sink> Feeder<S> {
             after_events = matches!(next, Next::Events(_));
             match next {
                 Next::Events(events) => events.iter().for_each(|recorded| self.sink.take(recorded)),
+                Next::Heartbeats(heartbeats) => {
+                    heartbeats.iter().for_each(|heartbeat| self.sink.take_heartbeat(heartbeat));
+                }
                 Next::Page(topic, span) => self.take_page(&topic, span),
             }
         }
@@ -271,7 +326,7 @@ impl<S: Sink> Feeder<S> {
 
 #[cfg(test)]
 mod tests {
-    use backstay_model::{Kind, Payload, Position, RunId, Scope, Timestamp};
+    use backstay_model::{Kind, Payload, Position, RunId, Timestamp};
 
     use super::*;
 

@@ -3,10 +3,10 @@
 use backstay_engine::record::RunStatus;
 use backstay_model::event::{Answer, InputEvent, QuestionAnswered, Verdict};
 use backstay_model::{QuestionId, RunId};
-use backstay_runtime::Store;
+use backstay_runtime::{OpenQuestion, Store};
 use serde::Serialize;
 
-use super::inbox::{Asked, open_questions};
+use super::inbox::name;
 use super::input::{self, Heard, Successor};
 use super::skip::json_text;
 use crate::args::AnswerArgs;
@@ -31,12 +31,12 @@ pub(crate) async fn answer(context: &Context, args: AnswerArgs) -> Result<Exit, 
     let value = args.value.as_deref().map(json_text).transpose()?;
     let answer = Answer { choice: args.choice, value };
     let event = InputEvent::from(QuestionAnswered { by: context.actor(), question, answer });
-    if !input::is_owned(&store, run).await? {
+    if !store.is_owned(run).await? {
         // Nobody could go on with the answer.
         context.trusted(&store)?;
     }
     let said = store.say(run, event).await?;
-    let mut is_owned = input::is_owned(&store, run).await?;
+    let mut is_owned = store.is_owned(run).await?;
     let successor = if is_owned {
         Successor::Nobody
     } else {
@@ -92,10 +92,10 @@ async fn only_question(store: &Store, choice: &str) -> Result<(RunId, QuestionId
     if choice.parse::<RunId>().is_ok() || choice.parse::<QuestionId>().is_ok() {
         return Err(CliError::NoAnswer { question: choice.to_owned() });
     }
-    match open_questions(store).await?.as_slice() {
+    match store.inbox().await?.as_slice() {
         [] => Err(CliError::NoQuestion),
         [only] => Ok((only.run, only.question.question)),
-        all => Err(CliError::SeveralQuestions { questions: all.iter().map(Asked::name).collect() }),
+        all => Err(CliError::SeveralQuestions { questions: all.iter().map(name).collect() }),
     }
 }
 
@@ -105,14 +105,14 @@ async fn find_question(
     text: &str,
 ) -> Result<(RunId, QuestionId), CliError> {
     let unknown = || CliError::UnknownQuestion { text: text.to_owned() };
-    let asked = open_questions(store).await?;
+    let asked = store.inbox().await?;
     let wanted = text.to_ascii_uppercase();
-    let is_meant = |asked: &&Asked| {
+    let is_meant = |asked: &&OpenQuestion| {
         let id = asked.question.question.to_string().to_ascii_uppercase();
         let bare = id.split_once('_').map_or(id.as_str(), |(_, bare)| bare);
         !wanted.is_empty() && (id.starts_with(&wanted) || bare.starts_with(&wanted))
     };
-    let mut meant: Vec<&Asked> = asked.iter().filter(is_meant).collect();
+    let mut meant: Vec<&OpenQuestion> = asked.iter().filter(is_meant).collect();
     if meant.is_empty() {
         let run = context.run(store, text).await.map_err(|error| match error {
             CliError::UnknownRun { .. } => unknown(),

@@ -6,7 +6,7 @@ use backstay_engine::record::{QuestionRecord, RunRecord};
 use backstay_exec::{HumanWait, NOTE_INTERVAL, Secrets};
 use backstay_model::event::{Actor, AskRequested, Verdict};
 use backstay_model::{Attempt, Delivery, Digest, EffectId, QuestionId, RunId, Seq, Topic};
-use backstay_runtime::{ReadOnlyReason, RunError, Store, StoreOpenError};
+use backstay_runtime::{ReadOnlyReason, RunError, RunInput, Store, StoreOpenError};
 use camino::Utf8Path;
 use serde::Serialize;
 
@@ -138,7 +138,8 @@ impl Asker {
         let pause =
             HumanWait::begin(&store.attempt_folder(&self.effect, self.attempt), &question.to_string())
                 .map_err(CliError::Pause)?;
-        let input = store.say_about(run, self.effect.scope.step_id(), wish.into()).await?;
+        let wish = RunInput::from(wish).about(self.effect.scope.step_id().cloned());
+        let input = store.say(run, wish).await?;
         output::note(&format!("asked {question}; `backstay inbox` shows it"));
         let mut noting = tokio::time::interval(NOTE_INTERVAL);
         let mut reply = std::pin::pin!(wait_for(store, run, question, input));

@@ -9,7 +9,7 @@ use backstay_model::event::{
     InputEvent, ManualIntervention, ResumeRequested, SuspendReason, SuspendRequested, TreeOutcome,
 };
 use backstay_model::{Position, RunId, StepId};
-use backstay_runtime::{AttachError, Checkout, Store, Takeover};
+use backstay_runtime::{AttachError, Checkout, RunInput, Store, Takeover};
 use camino::Utf8PathBuf;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -42,7 +42,7 @@ pub(crate) async fn attach(context: &Context, args: AttachArgs) -> Result<Exit, 
     if goes_on {
         let event =
             InputEvent::from(SuspendRequested { by: context.actor(), reason: SuspendReason::TakenOver });
-        input::say_and_settle(context, &store, run, (None, event), Orphan::BringToRest).await?;
+        input::say_and_settle(context, &store, run, event, Orphan::BringToRest).await?;
         if stand_still(context, &store, run).await?.is_ended() {
             output::note(&format!("{run} ended meanwhile"));
         }
@@ -78,7 +78,7 @@ async fn stand_still(context: &Context, store: &Store, run: RunId) -> Result<Run
         if status == RunStatus::Suspended || status.is_ended() {
             return Ok(status);
         }
-        if !input::is_owned(store, run).await? {
+        if !store.is_owned(run).await? {
             input::bring_to_rest(context, store, run).await?;
         }
         tokio::select! {
@@ -133,7 +133,7 @@ async fn hand_back(
 ) -> Result<bool, CliError> {
     let is_over = store.view(run).await?.record.status.is_ended();
     if !is_over {
-        let input = (Some(step), done.clone().into());
+        let input = RunInput::from(done.clone()).about(step.clone());
         input::say_and_settle(context, store, run, input, Orphan::BringToRest).await?;
     }
     // Recorded is recorded, also where git cannot tell what changed.

@@ -13,6 +13,6 @@ pub(crate) async fn cancel(context: &Context, args: CancelArgs) -> Result<Exit, 
     let store = context.store().await?;
     let run = context.run(&store, args.run.as_deref()).await?;
     let event = InputEvent::from(CancelRequested { by: context.actor(), reason: args.reason });
-    let heard = input::say_and_settle(context, &store, run, (None, event), Orphan::BringToRest).await?;
+    let heard = input::say_and_settle(context, &store, run, event, Orphan::BringToRest).await?;
     input::tell(&store, run, heard, "it is being stopped", args.json).await
 }

@@ -1,9 +1,8 @@
 //! `backstay events`.
 
-use backstay_log::{Cursor, Subscription};
-use backstay_model::event::{Event, FactEvent, InputEvent};
-use backstay_model::{Delivery, Recorded, RunId, Seq, Topic};
-use backstay_runtime::Store;
+use backstay_log::Cursor;
+use backstay_model::{Delivery, Recorded, Seq};
+use backstay_runtime::FollowFrom;
 use serde::Serialize;
 
 use crate::args::EventsArgs;
@@ -21,43 +20,22 @@ pub(crate) async fn events(context: &Context, args: EventsArgs) -> Result<Exit, 
     // What is only read does not go on: there is nothing to follow.
     let store = if args.follow { context.store().await? } else { context.store_to_read().await? };
     let run = context.run(&store, args.run.as_deref()).await?;
-    // An unknown run is an error, not an empty topic.
-    store.view(run).await?;
-    let mut events = subscribe(&store, run, args.after.as_deref())?;
-    let (mut ended, mut columns) = (false, Columns::START);
+    let mut events = store.follow(run, start(args.after.as_deref())?).await?;
+    let mut columns = Columns::START;
     loop {
-        let delivery = match events.try_next().await? {
-            Some(delivery) => delivery,
-            None if !args.follow || ended => return Ok(Exit::Completed),
-            None => events.next().await?,
-        };
+        let delivery = if args.follow { events.next().await? } else { events.next_now().await? };
+        let Some(delivery) = delivery else { return Ok(Exit::Completed) };
         if let Delivery::Event(recorded) = delivery {
-            ended = after(ended, &recorded);
             print(context, &recorded, events.cursor(), &mut columns, args.json)?;
         }
     }
 }
 
-fn subscribe(store: &Store, run: RunId, after: Option<&str>) -> Result<Subscription, CliError> {
-    let topic = Topic::run(run);
-    let Some(text) = after else { return Ok(store.log().follow(&topic, Seq(0))) };
+fn start(after: Option<&str>) -> Result<FollowFrom, CliError> {
+    let Some(text) = after else { return Ok(FollowFrom::Start) };
     match text.parse::<u64>() {
-        Ok(seq) => Ok(store.log().follow(&topic, Seq(seq))),
-        Err(_no_number) => Ok(store.log().subscribe(&topic, &text.parse::<Cursor>()?)?),
-    }
-}
-
-/// Whether the run has ended after `recorded`. What cannot be decoded here ends nothing.
-fn after(ended: bool, recorded: &Recorded) -> bool {
-    match Event::decode(recorded) {
-        Ok(
-            Event::Fact(FactEvent::RunCompleted(_))
-            | Event::Fact(FactEvent::RunFailed(_))
-            | Event::Fact(FactEvent::RunCancelled(_))
-            | Event::Fact(FactEvent::Trimmed(_)),
-        ) => true,
-        Ok(Event::Input(InputEvent::Reopened(_)) | Event::Fact(FactEvent::RunResumed(_))) => false,
-        Ok(_) | Err(_) => ended,
+        Ok(seq) => Ok(FollowFrom::After(Seq(seq))),
+        Err(_no_number) => Ok(FollowFrom::Cursor(text.parse::<Cursor>()?)),
     }
 }
 
@@ -112,7 +90,7 @@ impl Columns {
 
 #[cfg(test)]
 mod tests {
-    use backstay_model::{Kind, Payload, Position, Scope, Timestamp};
+    use backstay_model::{Kind, Payload, Position, RunId, Scope, Timestamp, Topic};
 
     use super::*;
     use crate::ui::Style;

@@ -1,9 +1,6 @@
 //! `backstay inbox`.
 
-use backstay_engine::record::QuestionRecord;
-use backstay_log::TopicFilter;
-use backstay_model::RunId;
-use backstay_runtime::Store;
+use backstay_runtime::OpenQuestion;
 use serde::Serialize;
 
 use crate::args::JsonFlag;
@@ -16,50 +13,19 @@ use crate::ui::{Line, Paint, answers, asked_words, short, wrapped};
 /// Columns in front of what belongs to a question.
 const INDENT: usize = 3;
 
-/// An open question and its run.
-#[derive(Debug, Serialize)]
-pub(crate) struct Asked {
-    /// The run.
-    pub(crate) run: RunId,
-    /// Its workflow.
-    pub(crate) workflow: String,
-    /// The question.
-    #[serde(flatten)]
-    pub(crate) question: QuestionRecord,
-}
-
-impl Asked {
-    /// The question as a person tells it from others.
-    pub(crate) fn name(&self) -> String {
-        format!("{} (`{}` of {})", self.question.question, self.question.step, self.workflow)
-    }
-}
-
-/// All questions that wait for an answer, in the order of their runs.
-pub(crate) async fn open_questions(store: &Store) -> Result<Vec<Asked>, CliError> {
-    let rows = store.runs(TopicFilter { open_only: true, ..TopicFilter::default() }).await?;
-    let mut asked = Vec::new();
-    for row in rows.iter().filter(|row| row.summary.question.is_some()) {
-        let record = store.view(row.run).await?.record;
-        let open = record.questions.into_iter().filter(|question| question.closed_at.is_none());
-        asked.extend(open.map(|question| Asked {
-            run: row.run,
-            workflow: row.summary.workflow.clone(),
-            question,
-        }));
-    }
-    asked.sort_by_key(|asked| asked.question.asked_at);
-    Ok(asked)
+/// The question as a person tells it from others.
+pub(super) fn name(asked: &OpenQuestion) -> String {
+    format!("{} (`{}` of {})", asked.question.question, asked.question.step, asked.workflow)
 }
 
 /// Lists the questions.
 pub(crate) async fn inbox(context: &Context, args: JsonFlag) -> Result<Exit, CliError> {
     #[derive(Serialize)]
     struct Inbox {
-        questions: Vec<Asked>,
+        questions: Vec<OpenQuestion>,
     }
     let store = context.store_to_read().await?;
-    let questions = open_questions(&store).await?;
+    let questions = store.inbox().await?;
     if args.json {
         output::json(&Document::new(Inbox { questions }))?;
         return Ok(Exit::Completed);
@@ -69,7 +35,7 @@ pub(crate) async fn inbox(context: &Context, args: JsonFlag) -> Result<Exit, Cli
     }
     let (times, columns) = (context.times(), context.room());
     let is_only = questions.len() == 1;
-    for Asked { run, workflow, question } in &questions {
+    for OpenQuestion { run, workflow, question } in &questions {
         let mut lines = vec![
             Line::of(Paint::Bold, format!(" {workflow} / {}", question.step))
                 .with(Paint::Dim, format!("  {}, {}", short(*run), asked_words(question, &times))),

@@ -4,9 +4,9 @@ use std::pin::pin;
 use std::time::Duration;
 
 use backstay_log::ClaimMode;
-use backstay_model::event::{InputEvent, Verdict};
-use backstay_model::{RunId, Seq, StepId, Topic};
-use backstay_runtime::{DriveEnd, DriveError, Owner, RunError, ShutdownHandle, Store};
+use backstay_model::event::Verdict;
+use backstay_model::{RunId, Seq};
+use backstay_runtime::{DriveEnd, DriveError, Owner, RunInput, ShutdownHandle, Store};
 use serde::Serialize;
 
 use crate::configuration::TrustedConfiguration;
@@ -43,19 +43,19 @@ pub(crate) enum Orphan {
     Settle,
 }
 
-/// Says `input`, about a step or the run, and waits for the verdict. Where nobody owns the run, or its owner dies before it answers, this process
+/// Says `input` and waits for the verdict. Where nobody owns the run, or its owner dies before it answers, this process
 /// settles it; `orphan` says what else it does with the run. It begins no work of an agent, so the store's configuration
 /// cannot refuse it.
 pub(crate) async fn say_and_settle(
     context: &Context,
     store: &Store,
     run: RunId,
-    (step, input): (Option<&StepId>, InputEvent),
+    input: impl Into<RunInput>,
     orphan: Orphan,
 ) -> Result<Heard, CliError> {
-    let input = store.say_about(run, step, input).await?;
+    let input = store.say(run, input).await?;
     loop {
-        if is_owned(store, run).await? {
+        if store.is_owned(run).await? {
             match owners_verdict(store, run, input).await? {
                 Some(verdict) => return accepted(verdict).map(|()| Heard::Accepted),
                 None => continue,
@@ -142,7 +142,7 @@ pub(crate) async fn verdict(
             Ok(verdict) => return Ok((verdict?, Heard::Accepted)),
             Err(_elapsed) => patience = patience.saturating_sub(LOOK),
         }
-        if is_owned(store, run).await? {
+        if store.is_owned(run).await? {
             // Should this one die too, nobody else is on the way.
             patience = LOOK;
             silence.lasts(store, run).await?;
@@ -152,12 +152,6 @@ pub(crate) async fn verdict(
             return Ok((verdict.await?, heard));
         }
     }
-}
-
-/// Whether a living process owns the run.
-pub(crate) async fn is_owned(store: &Store, run: RunId) -> Result<bool, CliError> {
-    let row = store.log().topic(&Topic::run(run)).await.map_err(RunError::Read)?;
-    Ok(row.and_then(|row| row.owner).is_some_and(|owner| owner.is_held()))
 }
 
 /// How long a living owner has not answered.
@@ -194,7 +188,7 @@ async fn owners_verdict(store: &Store, run: RunId, input: Seq) -> Result<Option<
         if let Ok(verdict) = tokio::time::timeout(LOOK, &mut verdict).await {
             return Ok(Some(verdict?));
         }
-        if !is_owned(store, run).await? {
+        if !store.is_owned(run).await? {
             return Ok(None);
         }
         silence.lasts(store, run).await?;

@@ -34,7 +34,7 @@ pub(crate) mod watch;
 mod watch_list;
 pub(crate) mod workflow;
 
-pub(crate) use input::{Heard, Successor, is_owned, verdict};
+pub(crate) use input::{Heard, Successor, verdict};
 pub(crate) use trees::omitted_lines;
 
 use crate::args::Command;

@@ -1,8 +1,9 @@
 //! `backstay skip`.
 
 use backstay_engine::record::{RunRecord, StepRecord, StepStage};
-use backstay_model::event::{InputEvent, Reopened, SkipRequested, StepSkip, StepStatus};
+use backstay_model::event::{Reopened, SkipRequested, StepSkip, StepStatus};
 use backstay_model::{Payload, Scope, StepId, Text};
+use backstay_runtime::RunInput;
 
 use super::input::{self, Orphan};
 use crate::address::Address;
@@ -37,14 +38,14 @@ pub(crate) async fn skip(context: &Context, args: SkipArgs) -> Result<Exit, CliE
         let look = if args.json { Look::Json } else { Look::Page };
         return foreground::work_or_watch(context, &store, run, look).await;
     }
-    let input = InputEvent::from(SkipRequested { by: context.actor(), output });
+    let input = RunInput::from(SkipRequested { by: context.actor(), output }).about(step);
     if view.is_without_owner() {
         // To settle it is to go on with the run: that shows.
-        store.say_about(run, Some(&step), input).await?;
+        store.say(run, input).await?;
         let look = if args.json { Look::Json } else { Look::Page };
         return foreground::work_or_watch(context, &store, run, look).await;
     }
-    let heard = input::say_and_settle(context, &store, run, (Some(&step), input), Orphan::Settle).await?;
+    let heard = input::say_and_settle(context, &store, run, input, Orphan::Settle).await?;
     input::tell(&store, run, heard, "it is left out", args.json).await
 }
 

@@ -14,7 +14,7 @@ pub(crate) async fn suspend(context: &Context, args: RunRef) -> Result<Exit, Cli
     let store = context.store().await?;
     let run = context.run(&store, args.run.as_deref()).await?;
     let event = InputEvent::from(SuspendRequested { by: context.actor(), reason: SuspendReason::Asked });
-    let heard = input::say_and_settle(context, &store, run, (None, event), Orphan::BringToRest).await?;
+    let heard = input::say_and_settle(context, &store, run, event, Orphan::BringToRest).await?;
     let exit = input::tell(&store, run, heard, "it comes to a stand", args.json).await?;
     output::note(&format!("next  backstay resume {run}"));
     Ok(exit)

@@ -1,9 +1,8 @@
 //! `backstay wait`.
 
-use backstay_engine::record::{RunRecord, RunStatus, StepRecord};
-use backstay_exec::is_waiting;
+use backstay_engine::record::{RunRecord, RunStatus};
 use backstay_model::RunId;
-use backstay_runtime::Store;
+use backstay_runtime::{RunRest, Store};
 
 use crate::args::WaitArgs;
 use crate::context::Context;
@@ -36,23 +35,12 @@ pub(crate) async fn wait(context: &Context, args: WaitArgs) -> Result<Exit, CliE
     Ok(of_status(status))
 }
 
-/// Where the run stands, once it has ended, is suspended or does nothing before a person answers.
+/// The status of a run that has ended, is suspended or does nothing before a person answers.
 pub(crate) fn at_rest(store: &Store, record: &RunRecord) -> Option<RunStatus> {
-    match record.status {
-        status if status.is_ended() => Some(status),
-        status @ (RunStatus::Waiting | RunStatus::Suspended) => Some(status),
-        _ => only_asks(store, record).then_some(RunStatus::Waiting),
+    match store.rest(record)? {
+        RunRest::WaitingForPerson => Some(RunStatus::Waiting),
+        _ => Some(record.status),
     }
-}
-
-/// Whether each step at work asks and waits for a person's answer, and nothing else goes on.
-fn only_asks(store: &Store, record: &RunRecord) -> bool {
-    let asking = record.steps_that_only_ask();
-    let waits = |step: &&StepRecord| {
-        let folder = step.attempts.last().and_then(|attempt| attempt.folder.as_ref());
-        folder.is_some_and(|folder| is_waiting(&store.folder().join(folder.as_str())))
-    };
-    !asking.is_empty() && asking.iter().all(waits)
 }
 
 /// Says on stderr what the run asks that was not said yet.

@@ -2,16 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use backstay_files::read_regular;
-use backstay_workflow::{AgentOverride, CheckInput, Checked, Diagnostic, PresetTraits, Severity};
+use backstay_runtime::WorkflowText;
+use backstay_workflow::{AgentOverride, Checked, Diagnostic, PresetTraits, Severity};
 use camino::Utf8PathBuf;
 
 use crate::context::{Context, read_text};
 use crate::error::CliError;
 use crate::output;
-
-/// A prompt or a schema has fewer bytes than this.
-const TEXT_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// Where the text of a workflow stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,19 +56,8 @@ impl WorkflowFile {
         agents: BTreeMap<String, AgentOverride>,
         presets: &BTreeMap<String, PresetTraits>,
     ) -> Result<Checked, Vec<Diagnostic>> {
-        let read_file = |name: &str| {
-            let bytes = read_regular(self.folder.join(name).as_std_path(), TEXT_BYTES_MAX)?;
-            String::from_utf8(bytes).map_err(|odd| std::io::Error::new(std::io::ErrorKind::InvalidData, odd))
-        };
-        backstay_workflow::check(&CheckInput {
-            path: &self.name,
-            text: &self.text,
-            read_file: &read_file,
-            schema_fault: &backstay_runtime::schema_fault,
-            reading_fault: &backstay_runtime::reading_fault,
-            agents,
-            presets: presets.clone(),
-        })
+        let text = WorkflowText { file: &self.name, folder: &self.folder, text: &self.text };
+        text.check(agents, presets)
     }
 
     /// The diagnostics as a person reads them.

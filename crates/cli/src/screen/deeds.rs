@@ -7,7 +7,7 @@ use backstay_model::event::{
 };
 use backstay_runtime::Store;
 
-use crate::commands::{Heard, Successor, is_owned, verdict};
+use crate::commands::{Heard, Successor, verdict};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::ui::Deed;
@@ -59,7 +59,7 @@ pub(crate) async fn perform(
     let verdict = match taker {
         Taker::Here => store.verdict(run, said).await?,
         Taker::Background => {
-            let successor = if is_owned(&store, run).await? {
+            let successor = if store.is_owned(run).await? {
                 Successor::Nobody
             } else {
                 crate::detach::go_on(context, &store, run)?;

@@ -16,7 +16,7 @@ mod supervise;
 
 use std::process::ExitCode;
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::crash_point::CrashPoints;
 use crate::inherited;
@@ -28,14 +28,38 @@ use crate::inherited;
 /// be the first thing that its process does, on its main thread.
 #[must_use]
 pub fn keeper_main(folder: &Utf8Path) -> ExitCode {
+    if is_kept_to_its_end(folder) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The argument by which a program becomes a keeper: `keeper --folder FOLDER`.
+pub const KEEPER_COMMAND: &str = "keeper";
+
+/// Becomes a keeper and ends with it, if this process was started as one (`PROGRAM keeper --folder FOLDER`); else returns.
+///
+/// A keeper holds no thread and no file but its own, so this must be the first thing that the process does, on its main
+/// thread.
+pub fn become_keeper_if_asked() {
+    if let Some(folder) = asked_folder() {
+        std::process::exit(i32::from(!is_kept_to_its_end(&folder)));
+    }
+}
+
+fn asked_folder() -> Option<Utf8PathBuf> {
+    let mut arguments = std::env::args_os().skip(1);
+    let is_keeper = arguments.next()? == KEEPER_COMMAND && arguments.next()? == "--folder";
+    let folder = arguments.next().filter(|_| is_keeper)?;
+    Utf8PathBuf::try_from(std::path::PathBuf::from(folder)).ok()
+}
+
+fn is_kept_to_its_end(folder: &Utf8Path) -> bool {
     let crash = CrashPoints::from_environment();
     crash.pass("keeper.after_start");
     let mut channel = None;
     match inherited::start_clean_alone().and_then(|()| live(folder, &crash, &mut channel)) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => true,
         Err(error) => {
             setup::refuse(channel, &error);
-            ExitCode::FAILURE
+            false
         }
     }
 }

@@ -6,9 +6,9 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use backstay_model::ObjectId;
 
-use super::checkout::Checkout;
 use super::error::TreeError;
 use super::git::{DIFF_OPTIONS, hardened, users_pager};
+use super::git_checkout::Checkout;
 
 /// What is told of a difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,8 +16,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
-use super::checkout::Checkout;
 use super::error::TreeError;
+use super::git_checkout::Checkout;
 use crate::store::real_folder;
 
 /// The file, in the checkout's git folder.

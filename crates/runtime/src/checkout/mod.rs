@@ -3,11 +3,11 @@
 //! A tree holds what is tracked, changed and untracked, without what is ignored. It is a commit under `refs/backstay/LOG/RUN/`,
 //! made with an index of its own: neither the user's index nor branches nor hooks have to do with it.
 
-mod checkout;
 mod difference;
 mod error;
 mod folder;
 mod git;
+mod git_checkout;
 mod ignored;
 mod lease;
 mod refs;
@@ -18,12 +18,12 @@ mod summary;
 mod worktree_script;
 mod worktrees;
 
-pub use checkout::{ChangedFile, Checkout};
 pub use difference::{DiffForm, DiffText};
 pub use error::TreeError;
 pub(crate) use error::outcome;
 pub(crate) use folder::{folder_digest, omitted_digest};
 pub(crate) use git::REPOSITORY_VARIABLES;
+pub use git_checkout::{ChangedFile, Checkout};
 pub(crate) use lease::{Lease, LeaseHolder, Leased};
 pub use refs::RunRefs;
 pub use snapshot::{TreeMoment, TreeName};

@@ -6,8 +6,8 @@
 use backstay_model::{LogId, Root};
 use camino::Utf8Path;
 
-use super::checkout::Checkout;
 use super::error::TreeError;
+use super::git_checkout::Checkout;
 
 /// Above all references of all stores.
 const ALL: &str = "refs/backstay";

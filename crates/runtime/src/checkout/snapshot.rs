@@ -7,8 +7,8 @@ use backstay_model::event::{OmittedFiles, TreeSnapshot};
 use backstay_model::{Attempt, EffectId, LogId, ObjectId};
 use camino::Utf8Path;
 
-use super::checkout::Checkout;
 use super::error::TreeError;
+use super::git_checkout::Checkout;
 use super::refs::RunRefs;
 use super::staging::Staging;
 

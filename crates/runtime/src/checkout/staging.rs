@@ -10,9 +10,9 @@ use backstay_model::ObjectId;
 use backstay_model::event::{OmissionReason, OmittedFile, OmittedFiles};
 use camino::Utf8Path;
 
-use super::checkout::Checkout;
 use super::error::TreeError;
 use super::git::{Git, refused};
+use super::git_checkout::Checkout;
 use crate::store::STORE_FOLDER;
 
 /// An untracked file that is larger is left out: nobody wants a copy of a disk image in the repository.

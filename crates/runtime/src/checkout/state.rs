@@ -10,9 +10,9 @@ use std::time::Duration;
 use backstay_model::{Code, Coded};
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::checkout::Checkout;
 use super::error::TreeError;
 use super::git::{GIT_PATIENCE, Git, OUTSIDE, message};
+use super::git_checkout::Checkout;
 
 /// Folders above which git, and so this, does not look for a repository.
 const CEILINGS: &str = "GIT_CEILING_DIRECTORIES";

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use camino::Utf8PathBuf;
 
-use super::checkout::Checkout;
 use super::error::TreeError;
+use super::git_checkout::Checkout;
 
 /// What is checked out.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,8 +5,8 @@ use std::fs::File;
 use backstay_model::Root;
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::checkout::Checkout;
 use super::error::TreeError;
+use super::git_checkout::Checkout;
 use super::ignored::has_lone_ignored;
 use super::refs::RunRefs;
 

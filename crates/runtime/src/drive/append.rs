@@ -110,6 +110,7 @@ impl Drive<'_> {
 
     /// Passes a sign of life on; what cannot be written is dropped.
     pub(super) fn say_beat(&self, effect: &EffectId, beat: &Heartbeat) {
+        self.owner.give_heartbeat(&self.topic, &effect.scope, beat);
         match beat.encode() {
             Ok(payload) => {
                 let event =
