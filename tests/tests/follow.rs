@@ -174,15 +174,15 @@ fn l17_a_run_stands_still_when_the_disk_is_full_and_says_so() {
     world.write("flow.yaml", GATED);
     let run = world.start(&["run", "flow.yaml"]);
     assert_eq!(begun.wait(), "begun\n");
-    let ballast = world.path().join(".backstay/ballast");
-    assert!(ballast.exists());
+    let reserve = world.path().join(".backstay/disk_reserve");
+    assert!(reserve.exists());
     disk.fill();
     fill_the_log(&world);
     go.open();
     let (status, said) = run.end();
     assert_eq!(status.code(), Some(5), "{said}");
     assert!(said.contains("the disk was full") && said.contains("backstay resume"), "{said}");
-    assert!(!ballast.exists(), "it was given back");
+    assert!(!reserve.exists(), "it was given back");
     let listed = world.run(&["ls"]);
     assert!(String::from_utf8_lossy(&listed.stdout).contains("the disk was full"), "{listed:?}");
     disk.free();
@@ -190,6 +190,6 @@ fn l17_a_run_stands_still_when_the_disk_is_full_and_says_so() {
     assert!(status.success(), "{said}");
     assert_eq!(world.record().status, RunStatus::Completed);
     assert_eq!(world.read("starts"), "two\n", "nothing ran twice");
-    assert!(ballast.exists(), "with room it is there again");
+    assert!(reserve.exists(), "with room it is there again");
     drop(disk);
 }

@@ -35,7 +35,7 @@ const FILES: [&str; 15] = [
     "writer.lock",
     "store.lock",
     "wakeup",
-    "ballast",
+    "disk_reserve",
     "up.lock",
     "up.log",
     ".gitignore",

@@ -345,10 +345,10 @@ fn an_owner_that_keeps_gives_its_runs_up_before_it_stops() {
 }
 
 #[test]
-fn a_living_owner_takes_the_ballast_in_again_once_there_is_room() {
+fn a_living_owner_takes_the_disk_reserve_in_again_once_there_is_room() {
     let world = World::new();
-    let ballast = world.path().join(".backstay/ballast");
-    let give_back = || std::fs::remove_file(&ballast).expect("it was there");
+    let reserve = world.path().join(".backstay/disk_reserve");
+    let give_back = || std::fs::remove_file(&reserve).expect("it was there");
     block_on(async {
         let store = open(&world).await;
         let owner = owner(&store).await;

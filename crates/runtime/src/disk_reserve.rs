@@ -15,7 +15,7 @@ const SIZE_BYTES: u64 = 4 * 1024 * 1024;
 /// It takes at most this part of what is free.
 const PART_OF_FREE: u64 = 4;
 
-/// Puts the disk_reserve there, unless it is or room is scarce: when an owner begins, with each attempt, and with each look for what is
+/// Puts the disk reserve there, unless it is or room is scarce: when an owner begins, with each attempt, and with each look for what is
 /// due, since whoever gave it back may not be there any more when there is room again. A store without it works; it only has nothing to give back.
 pub(crate) fn take_in(folder: &Utf8Path) {
     match try_take_in(folder) {
@@ -46,7 +46,7 @@ pub(crate) fn drop_off(folder: &Utf8Path) -> bool {
     match Dir::open(folder.as_std_path()).and_then(|dir| if_there(dir.remove(NAME))) {
         Ok(removed) => removed.is_some(),
         Err(error) => {
-            tracing::warn!(%folder, %error, "the disk_reserve cannot be removed");
+            tracing::warn!(%folder, %error, "the disk reserve cannot be removed");
             false
         }
     }
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ballast_takes_room_and_gives_it_back_once() {
+    fn the_disk_reserve_takes_room_and_gives_it_back_once() {
         let folder = tempfile::tempdir().unwrap();
         let folder = Utf8Path::from_path(folder.path()).unwrap();
         assert!(!drop_off(folder), "there is none yet");

@@ -16,7 +16,7 @@ pub enum Compaction {
 }
 
 /// Builds the database of the store in `folder` (absolute) anew without what is gone, and gives back what is only kept for
-/// owners at work: the blocks of the write-ahead log, and the disk_reserve. Whoever owns runs next takes them again. Blocks, and
+/// owners at work: the blocks of the write-ahead log, and the disk reserve. Whoever owns runs next takes them again. Blocks, and
 /// waits for nobody.
 ///
 /// # Errors
