@@ -147,6 +147,13 @@ fn no_agent_begins_in_a_session_while_a_person_is_on_its_screen() {
     for command in [&["resume", "@last"][..], &["resume", "@last", "--detach"]] {
         assert_refused(&world, command, pid.trim());
     }
+    let shown = String::from_utf8_lossy(&world.run(&["show"]).stdout).into_owned();
+    let next: Vec<&str> = shown.lines().filter(|line| line.contains("backstay resume")).collect();
+    assert!(
+        matches!(next.as_slice(), [line] if line.contains(" --take-over")),
+        "what is refused is not offered: {shown}"
+    );
+    assert!(shown.contains("ends the screen of fake"), "{shown}");
     let mut second = Terminal::start(&world, &["attach", "@last", "fix"]);
     second.wait_for("the screen of fake is open in the session session-1");
     assert_eq!(second.end().0.code(), Some(1));

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use backstay_engine::record::{
     InterventionRecord, PlanRecord, QuestionRecord, RunRecord, RunStatus, StepRecord, StepStage, busy_words,
 };
+use backstay_exec::ScreenState;
 use backstay_files::shell_word;
 use backstay_model::event::{FailureClass, QuestionOption, StepStatus};
 use backstay_model::{QuestionId, StepId};
@@ -228,6 +229,12 @@ fn steps_from_here(page: &Page<'_>, id: &str, times: &Times) -> Vec<Next> {
     let record = page.record;
     if record.trimmed_at.is_some() {
         return Vec::new();
+    }
+    let is_at_rest = page.is_interrupted() || record.status == RunStatus::Suspended;
+    if let Some(ScreenState::Open(screen)) = is_at_rest.then(|| page.open_screen()).flatten() {
+        let of = screen.map_or_else(|| "an agent".to_owned(), |screen| screen.on.agent);
+        let does = format!("goes on, and first ends the screen of {of} that is open in its session");
+        return vec![(format!("backstay resume {id} --take-over"), Cow::Owned(does))];
     }
     let resume = |does| vec![(format!("backstay resume {id}"), Cow::Borrowed(does))];
     if page.is_interrupted() {

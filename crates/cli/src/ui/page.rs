@@ -6,6 +6,7 @@ use backstay_engine::record::{
     AttemptRecord, LimitWait, QuestionRecord, RetryWait, RunRecord, RunStatus, StepProgress, StepRecord,
     StepStage,
 };
+use backstay_exec::ScreenState;
 use backstay_log::OwnerView;
 use backstay_model::event::QuestionKind;
 use backstay_model::{RunId, StepId, Timestamp};
@@ -123,6 +124,12 @@ impl<'a> Page<'a> {
         folder.is_some_and(|folder| {
             backstay_exec::maintenance::is_keeper_alive(&self.store.join(folder.as_str())).unwrap_or(false)
         })
+    }
+
+    /// The screen of an agent that somebody has open in a session of the run. What cannot be looked at is not said to be open.
+    pub(super) fn open_screen(&self) -> Option<ScreenState> {
+        let folder = self.store.join("runs").join(self.record.run.to_string());
+        backstay_exec::screen_state(&folder).ok().filter(|state| matches!(state, ScreenState::Open(_)))
     }
 
     /// Agents that are still at work although nobody owns the run, as far as can be told from here.
