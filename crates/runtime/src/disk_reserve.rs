@@ -19,7 +19,7 @@ const PART_OF_FREE: u64 = 4;
 /// due, since whoever gave it back may not be there any more when there is room again. A store without it works; it only has nothing to give back.
 pub(crate) fn take_in(folder: &Utf8Path) {
     match try_take_in(folder) {
-        Ok(is_there) => tracing::trace!(%folder, is_there, "the disk_reserve"),
+        Ok(is_there) => tracing::trace!(%folder, is_there, "the disk reserve"),
         Err(error) => {
             tracing::debug!(%folder, %error, "there is no disk_reserve");
             drop_off(folder);
