@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use backstay_files::{Dir, FileKind, Refused};
+use backstay_files::{Dir, FileKind, Refused, if_there};
 
 use super::error_map;
 use crate::error::StoreError;
@@ -51,9 +51,10 @@ fn check_one(folder: &Dir, name: &str, is_journal: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether the journal belongs to a transaction of several databases: a store has none.
+/// Whether the journal belongs to a transaction of several databases: a store has none. A journal that is gone ended with its
+/// transaction, such as another process's that makes the store.
 fn names_another_journal(folder: &Dir, name: &str) -> io::Result<bool> {
-    let file = folder.open_file(name)?;
+    let Some(file) = if_there(folder.open_file(name))? else { return Ok(false) };
     let mut end = SUPER_JOURNAL.map(|_| 0);
     let Some(at) = file.metadata()?.len().checked_sub(end.len() as u64) else { return Ok(false) };
     file.read_exact_at(&mut end, at)?;
@@ -91,6 +92,13 @@ mod tests {
         fs::write(store.join("log.db-journal"), journal_that_names(&victim)).unwrap();
         let error = SqliteLog::open(&store, OpenOptions::default()).unwrap_err();
         assert_eq!(fs::read_to_string(&victim).unwrap(), "precious", "{error:?}");
+    }
+
+    #[test]
+    fn a_journal_that_went_away_after_the_first_look_keeps_no_store_closed() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Dir::open_found(folder.path()).unwrap();
+        assert!(!names_another_journal(&folder, "log.db-journal").unwrap());
     }
 
     #[test]
