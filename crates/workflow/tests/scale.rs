@@ -262,22 +262,3 @@ fn no_file_nests_so_deep_that_the_check_ends_the_process() {
         assert!(!said.is_empty());
     }
 }
-
-/// What `docs/performance.md` says of the check: `cargo test --release -p backstay-workflow --test scale -- --ignored --nocapture`.
-#[test]
-#[ignore = "prints figures and checks nothing"]
-fn figures() {
-    for steps in [100, 1_000, STEPS_MAX] {
-        let text = plain_list(steps);
-        let mut rounds: Vec<Duration> = Vec::new();
-        let mut bytes = 0;
-        for _ in 0..11 {
-            let (plan, took) = timed(|| checked(&text).unwrap().plan);
-            rounds.push(took);
-            bytes = serde_json::to_string(&plan).unwrap().len();
-        }
-        rounds.sort();
-        let median_us = rounds[rounds.len() / 2].as_micros();
-        println!("{steps} steps: {median_us} µs, {bytes} bytes of plan");
-    }
-}
