@@ -62,8 +62,10 @@ impl Committer {
             .prepare_cached("UPDATE topic SET floor = ?2 WHERE id = ?1")?
             .execute((id, stored(until.0)))?;
         self.connection.prepare_cached(MARK)?.execute((id, stored(until.0)))?;
-        // Snapshots of folds may stand at trimmed events.
-        self.connection.prepare_cached("DELETE FROM snapshot WHERE topic_id = ?1")?.execute([id])?;
+        // A snapshot of a fold that stands at a trimmed event would not fit any more.
+        self.connection
+            .prepare_cached("DELETE FROM snapshot WHERE topic_id = ?1 AND seq <= ?2")?
+            .execute((id, stored(until.0)))?;
         self.generation += 1;
         self.connection
             .prepare_cached("UPDATE meta SET generation = ?1, g_floor = max(g_floor, ?2)")?

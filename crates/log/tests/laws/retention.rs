@@ -345,6 +345,8 @@ pub(crate) async fn a_kept_fold_fits_or_is_not_there(store: Fixture) {
     assert_eq!(log.load_fold(&topic("a"), "other", 2).await.unwrap(), None);
     append(log, "a", &["4"]);
     assert_eq!(found(2).await, Some(kept(3, "of three")));
+    trim(log, "a", 1).unwrap();
+    assert_eq!(found(2).await, Some(kept(3, "of three")), "all that follows it is there");
     trim(log, "a", 4).unwrap();
     assert_eq!(found(2).await, None, "what follows it is gone");
     log.save_fold(&topic("b"), kept(2, "of b"));
